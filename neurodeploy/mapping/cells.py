@@ -7,10 +7,11 @@ are computed on whole arrays of labels; a group without Views that reorder and w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,18 @@ from .regions import Region, flat_of, region
 
 NOBODY = np.zeros(0, dtype=np.int64)
 Labels = Array  # of neurons, in the shape of a node's value
+Found = TypeVar("Found")
+
+
+def _of_twin(find: Callable[[Cells], Found]) -> cached_property[Found]:
+    """What a group has in common with the one of which it is a twin: found once, by that."""
+
+    def found(cells: Cells) -> Found:
+        shared: Found = find(cells) if cells.twin is None else getattr(cells.twin, find.__name__)
+        return shared
+
+    found.__doc__ = find.__doc__
+    return cached_property(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +45,7 @@ class Cells:
 
     ``anchor`` is the node whose axes are cut, ``shape`` its value's. ``neuron[node]`` gives each element's neuron and
     ``home[neuron]`` the anchor element that decides its core; both None if element i of every node is neuron i.
+    ``twin``: those of a group that differs in names only.
     """
 
     anchor: str
@@ -39,13 +53,20 @@ class Cells:
     sizes: dict[str, int]
     neuron: dict[str, Array] | None = None
     home: Array | None = None
+    twin: Cells | None = None
+
+    def renamed(self, name: dict[str, str]) -> Cells:
+        """Those of a group that differs in names only."""
+        sizes = {name[n]: size for n, size in self.sizes.items()}
+        neuron = self.neuron and {name[n]: found for n, found in self.neuron.items()}
+        return replace(self, anchor=name[self.anchor], sizes=sizes, neuron=neuron, twin=self.twin or self)
 
     @property
     def neurons(self) -> int:
         """Number of neurons."""
         return self.sizes[self.anchor] if self.home is None else len(self.home)
 
-    @cached_property
+    @_of_twin
     def homes(self) -> tuple[Array, Array]:
         """Distinct anchor elements that decide a core, sorted, and how many neurons each decides for."""
         if self.home is None:
@@ -54,7 +75,7 @@ class Cells:
         found = np.flatnonzero(count)
         return found, count[found]
 
-    @cached_property
+    @_of_twin
     def coordinates(self) -> tuple[Array, ...]:
         """Coordinates of the homes along each axis of the anchor."""
         return tuple(np.unravel_index(self.homes[0], self.shape)) if self.shape else ()
@@ -68,7 +89,7 @@ class Cells:
             np.cumsum(before, axis=axis, out=before)
         return before
 
-    @cached_property
+    @_of_twin
     def neurons_before(self) -> Array:
         """Neurons whose home lies :meth:`before` each corner."""
         if self.home is None:
@@ -82,7 +103,7 @@ class Cells:
         found: Array = place[homes[place] == flat]
         return found
 
-    @cached_property
+    @_of_twin
     def residents(self) -> tuple[Array, Array]:
         """Neurons in order of their homes, and where each home's begin (one more at the end)."""
         order = np.argsort(self.home, kind="stable") if self.home is not None else np.arange(self.neurons)
@@ -91,6 +112,8 @@ class Cells:
     @cached_property
     def element(self) -> dict[str, Array | None]:
         """Per node the element that shows each neuron, -1 for none; None if a neuron shows in several."""
+        if self.twin is not None:
+            return dict(zip(self.neuron or {}, self.twin.element.values(), strict=True))
         found: dict[str, Array | None] = {}
         for name, neuron in (self.neuron or {}).items():
             shown = np.full(self.neurons, -1, dtype=np.int64)

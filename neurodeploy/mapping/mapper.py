@@ -27,7 +27,7 @@ from .placements._base import PLACEMENTS, data_order
 from .plan import Plan
 from .repeats import Cutter
 from .routes import loads
-from .spread import FREE, Budget, cheapest, pieces
+from .spread import FREE, Budget, cheapest, demands, pieces
 from .tiling import Tiling
 from .types import Core, Demand, Group, Mapping, Piece
 
@@ -85,9 +85,13 @@ class Planned:
     said: Decided
     most: Budget
     coarsest: int
-    parts: Sequence[Piece]
     hosted: Sequence[Sequence[int]]
     kept: MappingABC[int, Router]
+
+    @cached_property
+    def parts(self) -> Sequence[Piece]:
+        """The tiles with all their elements: as many numbers as the network has values."""
+        return pieces(self.plan.tilings, self.plan.flows)
 
     @property
     def fits(self) -> bool:
@@ -119,11 +123,11 @@ def planned(
     said = decided(given or Given(), groups, cutter)
     coarsest = {g.name: said.tilings.get(g.name) or cutter.cut(g) for g in groups if not g.on_host}
     plan = cheapest(cutter, groups, coarsest, objective, said.tilings, most)
-    parts = pieces(plan.tilings, plan.flows)
+    places = said.places(pieces(plan.tilings, plan.flows)) if said.cores else {}
     shared = objective.compact and most.latency_ns is None
-    hosted, kept = _hosted(plan, parts, said, 0 if shared else most.cores or target.cores)
+    hosted, kept = _hosted(plan, places, 0 if shared else most.cores or target.cores)
     fewest = sum(t.cut.cores for t in coarsest.values())
-    return Planned(plan, objective, said, most, fewest, parts, hosted, kept)
+    return Planned(plan, objective, said, most, fewest, hosted, kept)
 
 
 def placed(found: Planned, placement: str = PLACEMENT, seen: MappingABC[str, int] | None = None) -> Mapping:
@@ -150,16 +154,16 @@ def placed(found: Planned, placement: str = PLACEMENT, seen: MappingABC[str, int
 
 
 def _hosted(
-    plan: Plan, parts: Sequence[Piece], said: Decided, most: int
+    plan: Plan, places: MappingABC[int, tuple[int, int]], most: int
 ) -> tuple[list[list[int]], dict[int, Router]]:
     """Tiles of every core, one unless it is given others or that takes more than ``most`` cores; and given places."""
-    target, places = plan.target, said.places(parts)
+    target = plan.target
     together: dict[tuple[int, int], list[int]] = {}
     for tile, place in sorted(places.items()):
         together.setdefault(place, []).append(tile)
-    hosted = sorted([*together.values(), *([i] for i in range(len(parts)) if i not in places)])
+    hosted = sorted([*together.values(), *([i] for i in range(plan.cores) if i not in places)])
     if len(hosted) > most:  # otherwise one tile a core, as Intel's compiler mostly does
-        hosted = pack([p.demand for p in parts], target, list(together.values()))
+        hosted = pack(demands(plan.tilings, plan.flows), target, list(together.values()))
     # A core that has been given holds one of its tiles, and whatever else was packed beside it.
     kept = {i: router(places[t], target) for i, tiles in enumerate(hosted) for t in tiles if t in places}
     return hosted, kept

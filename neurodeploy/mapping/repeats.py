@@ -97,10 +97,9 @@ class Cutter:
         """That of a group which equals one that has been accounted for."""
         if group.name not in self.accountings:
             name = dict(zip(old.group.names, group.names, strict=True))
-            sizes = {name[n]: size for n, size in old.cells.sizes.items()}
-            neuron = old.cells.neuron and {name[n]: a for n, a in old.cells.neuron.items()}
-            parts = replace(old.cells, anchor=name[old.cells.anchor], sizes=sizes, neuron=neuron)
-            self.accountings[group.name] = Accounting(self.graph, self.target, group, parts, bits)
+            self.accountings[group.name] = Accounting(
+                self.graph, self.target, group, old.cells.renamed(name), bits
+            )
         return self.accountings[group.name]
 
     def _differ(self, first: Tiling, second: Tiling) -> bool:

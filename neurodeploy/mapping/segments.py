@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import inf
+from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,23 +91,35 @@ def segmented(
     return search.told(search.best(space))
 
 
+class Weighed(NamedTuple):
+    """What a plan was: its rank among others, the best first, and what it costs."""
+
+    rank: tuple[float, ...]
+    cost: Cost
+
+
 @dataclass
 class _Search:
-    """Plans of one network on different numbers of copies; each is made once."""
+    """Plans of one network on different numbers of copies; what each costs is kept, but not the plan."""
 
     graph: Graph
     target: Target
     optimise: str
     given: Given
     most: Budget
-    made: dict[tuple[int, ...], Planned] = field(default_factory=dict)
+    made: dict[tuple[int, ...], Weighed] = field(default_factory=dict)
 
     def plan(self, *copies: int) -> Planned:
         """The plan with so many copies by segment."""
-        if copies not in self.made:
-            turned = prepared(self.graph, self.target, *copies)
-            self.made[copies] = planned(turned, self.target, self.optimise, self.given, self.most)
-        return self.made[copies]
+        turned = prepared(self.graph, self.target, *copies)
+        found = planned(turned, self.target, self.optimise, self.given, self.most)
+        self.made[copies] = Weighed(self._rank(found), found.plan.cost)
+        return found
+
+    def better(self, best: Planned, *copies: int) -> Planned | None:
+        """The plan with so many copies by segment if that ranks before the best; each is tried once."""
+        found = None if copies in self.made else self.plan(*copies)
+        return found if found is not None and self._rank(found) < self._rank(best) else None
 
     def around(self, said: Mapping[int, int], others: int | None) -> Planned:
         """The plan with copies that are said of some segments."""
@@ -130,25 +144,20 @@ class _Search:
         for tried in sorted(every, key=outlook.cost):
             if not wins and outlook.cost(tried) >= outlook.in_space * MARGIN:
                 break
-            found = self.plan(*tried)
-            if self._rank(found) >= self._rank(best) or not all(
-                t.cut.fits for t in found.plan.tilings.values()
-            ):
+            found = self.better(best, *tried)
+            if found is None or not all(t.cut.fits for t in found.plan.tilings.values()):
                 break  # a layer that does not fit a core does so on no number of copies
             best, copies, wins = found, tried, False
         return self._descended(copies, best, outlook) if copies else space
 
     def told(self, best: Planned) -> Planned:
         """The best plan, with what its tokens would cost in space if they take turns, or the other way."""
-        apart = [
-            found
-            for copies, found in self.made.items()
-            if bool(copies) != bool(best.plan.graph.header.copies)
-        ]
+        turn = bool(best.plan.graph.header.copies)
+        apart = [weighed for copies, weighed in self.made.items() if bool(copies) != turn]
         if not apart:
             return best
-        instead = min(apart, key=self._rank).plan.cost
-        label = SPACE if best.plan.graph.header.copies else TURNS
+        instead = min(apart, key=attrgetter("rank")).cost
+        label = SPACE if turn else TURNS
         return replace(best, plan=replace(best.plan, instead={label: instead}))
 
     def _descended(self, copies: tuple[int, ...], best: Planned, outlook: Outlook) -> Planned:
@@ -164,12 +173,12 @@ class _Search:
                 outlook.cost(better) < MARGIN * outlook.cost(mixed)
             ):
                 mixed = better
-            return min(best, self.plan(*mixed), key=self._rank)
+            return self.better(best, *mixed) or best
         improved = True
         while improved:
             improved = False
             for changed in _beside(copies, tokens):
-                if self._rank(found := self.plan(*changed)) < self._rank(best):
+                if found := self.better(best, *changed):
                     copies, best, improved = changed, found, True
                     break
         return best

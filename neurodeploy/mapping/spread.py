@@ -150,10 +150,14 @@ def settled(
     return Plan(cutter.graph, cutter.target, flows.groups, tilings, traffic, counts)
 
 
+def demands(tilings: Tilings, traffic: Traffic) -> list[Demand]:
+    """What the tiles of all groups need, in order, with their output axons."""
+    known = (demand for tiling in tilings.values() for demand in tiling.demands)
+    return [replace(demand, axon_out=sent) for demand, sent in zip(known, traffic.axon_out.tolist(), strict=True)]
+
+
 def pieces(tilings: Tilings, traffic: Traffic) -> list[Piece]:
-    """The tiles of all groups in order, with their output axons."""
-    sent, found = iter(traffic.axon_out.tolist()), []
-    for name, cut in tilings.items():
-        for part, demand in zip(cut.tiles, cut.demands, strict=True):
-            found.append(Piece(name, part.elements, replace(demand, axon_out=next(sent))))
-    return found
+    """The tiles of all groups in order, with their elements."""
+    tiles = ((name, part) for name, tiling in tilings.items() for part in tiling.tiles)
+    needed = demands(tilings, traffic)
+    return [Piece(name, part.elements, demand) for (name, part), demand in zip(tiles, needed, strict=True)]

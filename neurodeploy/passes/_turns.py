@@ -47,13 +47,13 @@ class Turns:
     straight: Container[tuple[str, int]] = ()
     outside: Container[str] = ()
     problems: tuple[Problem, ...] = ()
-    _slots: dict[str, tuple[Array, Array]] = field(default_factory=dict)
-    _models: dict[str, Array] = field(default_factory=dict)
+    _slots: dict[int, tuple[Array, Array]] = field(default_factory=dict)
+    _models: dict[tuple[int, int], Array] = field(default_factory=dict)
 
     @cached_property
     def tokens(self) -> int:
         """Number of tokens."""
-        return 1 + max((int(t.max()) for t in self.token.values()), default=0)
+        return 1 + max((last for _, last in self._ends.values()), default=0)
 
     @property
     def any(self) -> bool:
@@ -90,7 +90,8 @@ class Turns:
     @cached_property
     def _ends(self) -> dict[str, tuple[int, int]]:
         """The first and the last token of every value."""
-        return {name: (int(token.min()), int(token.max())) for name, token in self.token.items()}
+        ends = {i: (int(token.min()), int(token.max())) for i, token in _distinct(self.token).items()}
+        return {name: ends[id(token)] for name, token in self.token.items()}
 
     def first(self, name: str) -> int:
         """The first turn of any element."""
@@ -173,29 +174,32 @@ class Turns:
 
     def slots(self, name: str) -> tuple[Array, Array]:
         """For each element its place among those of its token, and the elements (tokens, places), -1: none."""
-        if name not in self._slots:
-            token = self.token[name]
+        token = self.token[name]  # one array for all values whose elements have the same tokens
+        if id(token) not in self._slots:
             order = np.argsort(token, kind="stable")
             counts = np.bincount(token, minlength=self.tokens)
             place = np.empty(len(token), dtype=np.int64)
             place[order] = np.arange(len(token)) - np.repeat(np.cumsum(counts) - counts, counts)
             table = np.full((self.tokens, int(counts.max())), NOBODY)
             table[token, place] = np.arange(len(token))
-            self._slots[name] = place, table
-        return self._slots[name]
+            self._slots[id(token)] = place, table
+        return self._slots[id(token)]
 
     def model(self, name: str) -> Array | None:
         """For each element the one that stands for it in every turn of its copy; None where each stands for itself."""
         copies = self.of(name)
-        if name in self._models or copies == self.tokens:
-            return self._models.get(name)
+        if copies == self.tokens:
+            return None
+        key = id(self.token[name]), copies
+        if key in self._models:
+            return self._models[key]
         place, table = self.slots(name)
         ahead = self.token[name] % copies
         found: Array = table[ahead, place]
         while (found < 0).any():  # a copy whose first turn has none of this value
             ahead = np.minimum(ahead + copies, len(table) - 1)
             found = np.where(found < 0, table[ahead, place], found)
-        self._models[name] = found
+        self._models[key] = found
         return found
 
 
@@ -208,6 +212,7 @@ class _Finder:
     def __init__(self, graph: Graph, still: Container[str], outside: Container[str]) -> None:
         self.graph, self.still, self.outside = graph, still, outside
         self.token: dict[str, Array] = {}  # in the shape of the value
+        self.known: dict[tuple[int, ...], list[Array]] = {}
         self.straight: set[tuple[str, int]] = set()
         self.problems: list[Problem] = []
         self.free = 1 << 20
@@ -223,11 +228,13 @@ class _Finder:
         for node in graph.delayed:
             self._refuse("a delayed connection cannot be streamed", node.name, "ticks of delay", "none")
         self._numbered()
-        for node in graph:
-            self._alike(node)
+        sizes = {i: np.bincount(t[t >= 0].ravel()) for i, t in _distinct(self.token).items()}
+        for node in (node for node in graph if node.name in self.token):
+            self._alike(node, sizes[id(self.token[node.name])])
         if self.problems:
             return Turns(ticks, problems=tuple(self.problems))
-        flat = {name: token.ravel() for name, token in self.token.items()}
+        self.known.clear()
+        flat = {name: self._once(token.ravel()) for name, token in self.token.items()}
         straight = frozenset(self.straight)
         found = Turns(ticks, graph.header.copies, flat, self._segments(), straight, self.outside)
         self._sent_once(found)
@@ -269,8 +276,7 @@ class _Finder:
         streams = [i for i, name in enumerate(node.inputs) if name not in self.still]
         token = self._token(node, streams)
         if token is not None:
-            whole = np.broadcast_to(token, self.graph.shape(node.name))
-            self.token[node.name] = np.ascontiguousarray(whole, dtype=NUMBER)
+            self.token[node.name] = self._once(np.broadcast_to(token, self.graph.shape(node.name)))
         for i in streams:
             source = node.inputs[i]
             if source in self.outside:
@@ -278,6 +284,15 @@ class _Finder:
                 self._read_outside(node, source)
             elif self._straight(node, i):
                 self.straight.add((node.name, i))
+
+    def _once(self, token: Array) -> Array:
+        """The same array for the same tokens: those of repeated layers are held, and looked at, once."""
+        known = self.known.setdefault(token.shape, [])
+        for found in known:
+            if np.array_equal(found, token):
+                return found
+        known.append(np.ascontiguousarray(token, dtype=NUMBER))
+        return known[-1]
 
     def _straight(self, node: Node, operand: int) -> bool:
         """Whether each element reads elements of its own token only."""
@@ -432,24 +447,23 @@ class _Finder:
                 if np.array_equal(row[axis], token) and len(np.unique(row)) == len(row):
                     best = row
         order = [] if best is None else best.tolist()
-        last = max((int(token.max()) for token in self.token.values()), default=NOBODY)
+        distinct = _distinct(self.token)
+        last = max((int(token.max()) for token in distinct.values()), default=NOBODY)
         there = np.zeros(last + 2, dtype=bool)  # what has none comes last, where -1 finds it
-        for token in self.token.values():
+        for token in distinct.values():
             there[token.ravel()] = True
         there[NOBODY] = False
         there[order] = False
         order += np.flatnonzero(there).tolist()
         number = np.full(last + 2, NOBODY, dtype=NUMBER)
         number[order] = np.arange(len(order))
-        self.token = {name: number[token] for name, token in self.token.items()}
+        numbered = {i: number[token] for i, token in distinct.items()}
+        self.token = {name: numbered[id(token)] for name, token in self.token.items()}
 
-    def _alike(self, node: Node) -> None:
+    def _alike(self, node: Node, counts: Array) -> None:
         """Every token must have as many elements, and a View must show those of every token in the same way."""
-        token = self.token.get(node.name)
-        if token is None:
-            return
-        counts = np.bincount(token[token >= 0].ravel())
-        if len(np.unique(counts[counts > 0])) > 1 or (token < 0).any():
+        token = self.token[node.name]
+        if len(np.unique(counts[counts > 0])) > 1 or counts.sum() < token.size:
             found = f"{counts[counts > 0].min()} .. {counts.max()} elements"
             self._refuse("tokens of a value differ in size", node.name, found, "as many for each token")
         elif isinstance(node, View) and node.name not in self.outside:
@@ -473,6 +487,11 @@ class _Finder:
         if ((table != known) & (table != NOBODY)).any():
             self._refuse("tokens of a view differ in what they show", node.name, "a constant, or other places",
                          "the same places for each token")  # fmt: skip
+
+
+def _distinct(token: dict[str, Array]) -> dict[int, Array]:
+    """The arrays among those of all values, by their identity."""
+    return {id(found): found for found in token.values()}
 
 
 def _places(token: Array) -> Array:
