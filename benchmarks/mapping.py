@@ -1,15 +1,18 @@
 """What the mapper makes of networks of many sizes: under every objective, by every placement, and how it scales.
 
-    .venv/bin/python benchmarks/mapping.py [NAME ...] [--blocks 16] [--mapping FILE] [--json FILE]
+    .venv/bin/python benchmarks/mapping.py [--names NAME ...] [--blocks 16] [--mapping FILE] [--json FILE]
 
-Four tables. *objectives*: five networks of the zoo and stacks of spiking attention blocks with random integers, under
-each objective: cores and chips; energy, latency and period that the mapper expects; hops, messages on the fullest link
-of a chip, and messages that go from chip to chip, all per tick; balance, the time that all work would take if the cores
-shared it evenly over the expected latency; seconds and largest memory of the search and of the placement, each row in
-a process of its own. *placements*: the same cores by every member of the room. *scale*: one block's traffic repeated,
-placed by the default method: seconds and bytes per core of partition, annealing and routes. *before*: the cuts and
-places that the mapper chose before it priced events (``benchmarks/before``), at the present prices, and the present
-ones: expected, and counted on one sample.
+Five tables, all seconds of which are CPU time, so that other work on the machine hardly counts. *objectives*: five
+networks of the zoo and stacks of spiking attention blocks with random integers, under each objective: cores and chips;
+energy, latency and period that the mapper expects; hops, messages on the fullest link of a chip, and messages that go
+from chip to chip, all per tick; balance, the time that all work would take if the cores shared it evenly over the
+expected latency; seconds and largest memory of the search and of the placement, each row in a process of its own.
+*placements*: the same cores by every member of the room. *published*: networks of the zoo at their published sizes,
+random weights, ranges from noise, on hala-point under the default objective: seconds and memory of their integers as
+``check`` makes them, and of the map stage from these. *before*: the cuts and places that the mapper chose before it
+priced events (``benchmarks/before``), at the present prices, and the present ones: expected, and counted on one sample.
+*scale*: one block's traffic repeated, placed by the default method: seconds and bytes per core of partition, annealing
+and routes.
 
 ``--mapping FILE`` adds a row for the network that the mapping file is of, priced beside the search; name one network.
 """
@@ -26,6 +29,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,7 @@ BLOCKS = {16: 82, 160: 820}
 BEFORE = ROOT / "benchmarks" / "before"
 TOKENS, WIDTH, HEADS = 196, 768, 12
 SIZES = (1_000, 10_000, 50_000, 140_544)
+PUBLISHED = ("vit-b-16", "vit-l-16", "spikformer-8-768", "a2os2a-10-512")
 MIB = 2**20
 
 
@@ -136,18 +141,18 @@ def mapped(network: Network, objective: str, file: str | None = None) -> Search:
     search, found, usual = Search(load(network.target)), spread.cheapest, ROOM[mapper.PLACEMENT]
 
     def cheapest(*arguments: Any) -> Any:
-        start = time.perf_counter()
+        start = time.process_time()
         search.plan = found(*arguments)
-        search.search_s, search.search_mib = time.perf_counter() - start, _peak()
+        search.search_s, search.search_mib = time.process_time() - start, _peak()
         return search.plan
 
     class Watched(type(usual)):  # type: ignore[misc]
         """The usual placement."""
 
         def around(self, cores: Any, *asked: Any) -> Any:
-            search.cores, start = cores, time.perf_counter()
+            search.cores, start = cores, time.process_time()
             spots = super().around(cores, *asked)
-            search.place_s = time.perf_counter() - start
+            search.place_s = time.process_time() - start
             return spots
 
     ROOM.members["watched"] = Watched()
@@ -201,9 +206,9 @@ def _travelled(place: Any, asked: Any, ends: Any, messages: Any) -> dict[str, An
     from neurodeploy.mapping.routes import loads
 
     place(*asked)  # compiled code is loaded, or made
-    start = time.perf_counter()
+    start = time.process_time()
     spots = place(*asked)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     load = loads(spots, ends, messages, asked[2])
     return {
         "chips": len({spot.chip for spot in spots}), "hops": load.hops, "peak_link": load.peak,
@@ -269,9 +274,9 @@ def scale_row(path: Path, cores: int) -> dict[str, Any]:
     row: dict[str, Any] = {"cores": cores, "chips": -(-cores // chip.cores_per_chip), "flows": len(source)}
 
     def stage(name: str, function: Callable[[], Any]) -> Any:
-        before, start = _peak(), time.perf_counter()
+        before, start = _peak(), time.process_time()
         found = function()
-        row[f"{name}_s"] = time.perf_counter() - start
+        row[f"{name}_s"] = time.process_time() - start
         row[f"{name}_us_per_core"] = row[f"{name}_s"] / cores * 1e6
         row[f"{name}_bytes_per_core"] = (_peak() - before) * MIB / cores
         return found
@@ -286,6 +291,47 @@ def scale_row(path: Path, cores: int) -> dict[str, Any]:
         row[f"{name}_s"] for name in ("between", "partition", "board", "annealing", "routers", "routes")
     )
     return row
+
+
+# --- published sizes ---------------------------------------------------------------------------------------------
+
+
+def published_row(name: str, folder: Path) -> dict[str, Any]:
+    """A network of published size, random weights: its integers by ``check``'s ranges, and the map stage."""
+    made = alone(_integers, name, folder / f"{name}.h5")
+    return {"network": name} | made | alone(_map_stage, folder / f"{name}.h5")
+
+
+def _integers(name: str, path: Path) -> dict[str, Any]:
+    from neurodeploy import artifact
+    from neurodeploy.builds import check
+    from neurodeploy.config import BuildConfig
+
+    start = time.process_time()
+    graph = check._integers(check._imported(BuildConfig(model=name, target="hala-point")))
+    row = {"integers_s": time.process_time() - start, "integers_mib": _peak()}
+    artifact.save(path, artifact.Artifact(integer=graph))
+    return row
+
+
+def _map_stage(path: Path) -> dict[str, Any]:
+    from neurodeploy import artifact
+    from neurodeploy.builds.mapped import laid_out
+    from neurodeploy.config import BuildConfig
+    from neurodeploy.target import load
+
+    graph, objective = artifact.load(path).integer, BuildConfig.model_fields["optimise"].default
+    assert graph is not None
+    start = time.process_time()
+    made = laid_out(graph, load("hala-point"), objective).mapping
+    if not made.fits:
+        raise SystemExit(f"{path.stem} does not fit hala-point: {made.problems[0]}")
+    taken = made.notes["search"]["plans"][0]
+    return {
+        "cores": len(made.cores), "chips": taken["chips"], "copies": max(made.notes.get("streams", [0])),
+        "energy_mj": taken["energy_uj"] * 1e-3, "latency_ms": taken["latency_ms"],
+        "map_s": time.process_time() - start, "map_mib": _peak(),
+    }  # fmt: skip
 
 
 def _peak() -> float:
@@ -310,26 +356,39 @@ def rows(chosen: argparse.Namespace, folder: Path) -> Iterator[tuple[str, dict[s
     for name in chosen.before:
         for row in before_rows(name, folder, chosen.data if name.startswith("cifar10") else ""):
             yield "before", row
+    for name in chosen.published:
+        yield "published", published_row(name, folder)
     block = alone(repeated, random(3), folder) if chosen.sizes else Path()
     for size in chosen.sizes:
         yield "scale", alone(scale_row, block, size)
 
 
+#: what tells the rows of a table apart: a new one takes the place of the old
+TABLES = {
+    "objectives": ("network", "objective"), "placements": ("network", "objective", "placement"),
+    "published": ("network",), "before": ("network", "mapper"), "scale": ("cores",),
+}  # fmt: skip
+
+
 def main() -> None:
-    """Print every row when it is done, and keep them."""
+    """Print every row when it is done, and keep them beside those of earlier runs."""
+    before = sorted(file.stem for file in BEFORE.glob("*.toml"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=ZOO, help="models of the zoo (default: five of digits)")
-    parser.add_argument("--blocks", nargs="*", type=int, default=BLOCKS, help="blocks of the random networks")
-    parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="cores of the third table")
-    parser.add_argument("--before", nargs="*", default=sorted(file.stem for file in BEFORE.glob("*.toml")),
-                        help="networks of the fourth table")  # fmt: skip
+    add = partial(parser.add_argument, nargs="*")
+    add("--names", default=ZOO, help="models of the zoo (default: five of digits)")
+    add("--blocks", type=int, default=BLOCKS, help="blocks of the random networks")
+    add("--sizes", type=int, default=SIZES, help="cores of the table scale")
+    add("--published", default=PUBLISHED, help="networks of the table published")
+    add("--before", default=before, help="networks of the table before")
     parser.add_argument("--data", default="", help="the data of cifar10-vit, where they do not lie here")
     parser.add_argument("--mapping", help="a mapping file, priced beside the search")
     parser.add_argument("--json", type=Path, default=RESULTS / "mapping.json", help="where the rows go")
     chosen = parser.parse_args()
-    found: dict[str, list[dict[str, Any]]] = {"objectives": [], "placements": [], "before": [], "scale": []}
+    known = json.loads(chosen.json.read_text()) if chosen.json.exists() else {}
+    found: dict[str, list[dict[str, Any]]] = {table: known.get(table, []) for table in TABLES}
     with tempfile.TemporaryDirectory() as folder:
         for table, row in rows(chosen, Path(folder)):
+            found[table] = [old for old in found[table] if any(old[k] != row[k] for k in TABLES[table])]
             found[table].append(row)
             print(table, row, flush=True)
             chosen.json.write_text(json.dumps({"machine": machine(), **found}, indent=2) + "\n")

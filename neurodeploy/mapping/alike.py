@@ -45,12 +45,18 @@ class Alike:
             )
         return tuple(details)
 
+    def still(self, group: Population) -> bool:
+        """Whether nothing of a group takes turns or is kept for any that do: its kind is that of tokens in space."""
+        return not any(self._turn(node) for node in group.nodes)
+
     def _turn(self, node: Node) -> tuple[Hashable, ...]:
         """What the demand depends on where tokens take turns."""
         taken = turns(self.graph)
         if not taken.copies:
             return ()
         kept = tuple(taken.kept(node, i) for i in range(len(node.inputs)))
+        if taken.turn(node.name) is None and not any(kept):
+            return ()
         told = (node.name, *(source for source, keeps in zip(node.inputs, kept, strict=True) if keeps))
         tokens = tuple(self._tokens(name) for name in told if name in taken.token)
         return kept, tokens, tuple(taken.of(name) for name in told), turning_bits(self.graph, node)

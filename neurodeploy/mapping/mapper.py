@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as MappingABC
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from types import MappingProxyType
 from typing import Any
 
 from ..array import Array
@@ -25,7 +26,7 @@ from .objectives._base import OBJECTIVES, Objective
 from .outcome import ON_HOST, outcome
 from .placements._base import PLACEMENTS, data_order
 from .plan import Plan
-from .repeats import Cutter
+from .repeats import Cuts, Cutter
 from .routes import loads
 from .spread import FREE, Budget, cheapest, demands, pieces
 from .tiling import Tiling
@@ -77,7 +78,8 @@ def map_graph(
 class Planned:
     """A network that is cut: its plan, the tiles of every core, and what a user had a say in.
 
-    ``coarsest``: cores of the coarsest cuts; ``kept``: routers of the cores that are given places.
+    ``coarsest``: cores of the coarsest cuts; ``kept``: routers of the cores that are given places; ``cuts``: all that
+    were tried of groups in which no tokens take turns.
     """
 
     plan: Plan
@@ -87,6 +89,7 @@ class Planned:
     coarsest: int
     hosted: Sequence[Sequence[int]]
     kept: MappingABC[int, Router]
+    cuts: Cuts
 
     @cached_property
     def parts(self) -> Sequence[Piece]:
@@ -114,12 +117,20 @@ class Planned:
 
 
 def planned(
-    graph: Graph, target: Target, optimise: str = "cores", given: Given | None = None, most: Budget = FREE
+    graph: Graph,
+    target: Target,
+    optimise: str = "cores",
+    given: Given | None = None,
+    most: Budget = FREE,
+    earlier: Cuts = MappingProxyType({}),
 ) -> Planned:
-    """The cuts of a balanced integer graph that an objective prefers; raises as :func:`map_graph`."""
+    """The cuts of a balanced integer graph that an objective prefers; raises as :func:`map_graph`.
+
+    ``earlier``: the cuts of an earlier plan of the same network.
+    """
     objective = OBJECTIVES.named(optimise, "ND514", "objective")
     groups = populations(graph)
-    cutter = Cutter(graph, target)
+    cutter = Cutter(graph, target, earlier)
     said = decided(given or Given(), groups, cutter)
     coarsest = {g.name: said.tilings.get(g.name) or cutter.cut(g) for g in groups if not g.on_host}
     plan = cheapest(cutter, groups, coarsest, objective, said.tilings, most)
@@ -127,7 +138,7 @@ def planned(
     shared = objective.compact and most.latency_ns is None
     hosted, kept = _hosted(plan, places, 0 if shared else most.cores or target.cores)
     fewest = sum(t.cut.cores for t in coarsest.values())
-    return Planned(plan, objective, said, most, fewest, hosted, kept)
+    return Planned(plan, objective, said, most, fewest, hosted, kept, cutter.still)
 
 
 def placed(found: Planned, placement: str = PLACEMENT, seen: MappingABC[str, int] | None = None) -> Mapping:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from math import ceil
+from types import MappingProxyType
 
 from ..ir.graph import Graph
 from ..target import Target
@@ -18,13 +19,20 @@ from .tiling import Cut, Tiling, by_work, fixed, named, slowest_ns, tile
 GROWTH = 1.2  # times as many tiles, of which the fastest cut is taken when a group is cut finer
 
 
-class Cutter:
-    """Cuts the groups of one graph; groups with the same signature share their cut and its demands."""
+Cuts = Mapping[Hashable, Tiling]
 
-    def __init__(self, graph: Graph, target: Target) -> None:
-        self.graph, self.target = graph, target
+
+class Cutter:
+    """Cuts the groups of one graph; groups with the same signature share their cut and its demands.
+
+    ``earlier``: cuts of the same network with other tokens in turn, which hold where nothing takes turns.
+    """
+
+    def __init__(self, graph: Graph, target: Target, earlier: Cuts = MappingProxyType({})) -> None:
+        self.graph, self.target, self.earlier = graph, target, earlier
         self.alike = Alike(graph, target)
         self.known: dict[Hashable, Tiling] = {}
+        self.still: dict[Hashable, Tiling] = {}  # those that hold however tokens take turns
         self.renamed: dict[tuple[Cut, str], Tiling] = {}
         self.accountings: dict[str, Accounting] = {}
         self.asked: dict[Hashable, tuple[Accounting, Partition | None]] = {}
@@ -33,10 +41,8 @@ class Cutter:
         """The best tiling of a group into at least so many cores."""
         bits = needed_bits(group)
         key = self.alike.kind(group, bits), least
-        if key in self.known:
-            return self._renamed(self.known[key], group, bits)
-        self.known[key] = tile(self._own(group), least=least)
-        return self.known[key]
+        found = self._found(group, key, lambda: tile(self._own(group), least=least))
+        return self._renamed(found, group, bits)
 
     def finer(self, tiling: Tiling) -> Tiling:
         """The fastest of the cuts into somewhat more tiles than this one, or as many more as it takes to be faster.
@@ -45,9 +51,17 @@ class Cutter:
         """
         group, bits, least = tiling.accounting.group, tiling.accounting.needed_bits, tiling.cut.cores + 1
         key = self.alike.kind(group, bits), -least
+        return self._renamed(self._found(group, key, lambda: self._finer(tiling, least)), group, bits)
+
+    def _found(self, group: Population, key: Hashable, find: Callable[[], Tiling]) -> Tiling:
+        """The tiling under a key, found at most once, and never again where an earlier one holds."""
         if key not in self.known:
-            self.known[key] = self._finer(tiling, least)
-        return self._renamed(self.known[key], group, bits)
+            still = self.alike.still(group)
+            found = self.earlier.get(key) if still else None
+            self.known[key] = find() if found is None else found
+            if still:
+                self.still[key] = self.known[key]
+        return self.known[key]
 
     def _finer(self, tiling: Tiling, least: int) -> Tiling:
         finest = min(len(tiling.accounting.cells.homes[0]), self.target.cores)
@@ -84,6 +98,8 @@ class Cutter:
         return self.accountings[group.name]
 
     def _renamed(self, tiling: Tiling, group: Population, bits: Mapping[str, int]) -> Tiling:
+        if tiling.accounting is self.accountings.get(group.name):
+            return tiling
         key = tiling.cut, group.name
         if key not in self.renamed:
             renamed = replace(tiling, accounting=self._accounting(tiling.accounting, group, bits))

@@ -29,6 +29,7 @@ from .mapper import Planned, planned, prepared
 from .objectives._base import Objective
 from .outcome import SPACE, TURNS
 from .plan import Cost
+from .repeats import Cuts
 from .spread import Budget
 
 SMALL = 1 << 20  # elements of a network of which a plan takes a second at most
@@ -108,11 +109,13 @@ class _Search:
     given: Given
     most: Budget
     made: dict[tuple[int, ...], Weighed] = field(default_factory=dict)
+    cuts: Cuts = field(default_factory=dict)
 
     def plan(self, *copies: int) -> Planned:
         """The plan with so many copies by segment."""
         turned = prepared(self.graph, self.target, *copies)
-        found = planned(turned, self.target, self.optimise, self.given, self.most)
+        found = planned(turned, self.target, self.optimise, self.given, self.most, self.cuts)
+        self.cuts = found.cuts
         self.made[copies] = Weighed(self._rank(found), found.plan.cost)
         return found
 

@@ -153,7 +153,9 @@ def settled(
 def demands(tilings: Tilings, traffic: Traffic) -> list[Demand]:
     """What the tiles of all groups need, in order, with their output axons."""
     known = (demand for tiling in tilings.values() for demand in tiling.demands)
-    return [replace(demand, axon_out=sent) for demand, sent in zip(known, traffic.axon_out.tolist(), strict=True)]
+    return [
+        replace(demand, axon_out=sent) for demand, sent in zip(known, traffic.axon_out.tolist(), strict=True)
+    ]
 
 
 def pieces(tilings: Tilings, traffic: Traffic) -> list[Piece]:

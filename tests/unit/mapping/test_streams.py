@@ -35,7 +35,7 @@ from neurodeploy.price import PRICED, TAKING_IN, barrier_ns, lasting, stages
 from neurodeploy.program import Program
 from neurodeploy.sampled import Sampled
 from neurodeploy.target import load
-from tests.unit.mapping.networks import Net, ecmt_block, mlp, spiking_transformer
+from tests.unit.mapping.networks import Net, ecmt_block, mlp, spiking_block, spiking_transformer
 from tests.unit.mapping.test_map_graph import limited
 
 TARGET = load("loihi-sim")
@@ -411,3 +411,39 @@ def test_expected_steps_and_their_cost_are_those_that_cores_count(copies: tuple[
     kind = EVENT_KINDS.index("state_accesses")
     expected = sum(counts[kind] for counts in found.plan.counts.values()) * TICKS
     assert 0.5 < expected / events.core_counts[..., kind].sum(axis=(1, 2)).mean() < 2.5
+
+
+def stemmed() -> Graph:
+    """A convolution whose windows overlap, and spikes of it as tokens of an attention: tokens take turns behind it."""
+    net = Net(timesteps=TICKS)
+    x = net.lif(net.conv(net.input("CYX", 1, 10, 6), 8, 3, 1, name="stem"), "stem_lif")
+    x = net.lif(net.conv(x, 8, 2, 2, name="patch"), "patch_lif")
+    rows, columns = net.sizes(x)[1:]
+    x = net.view(net.view(x, "reshape", (8, rows * columns), "CN", "flat"), "permute", (1, 0), "NC", "tokens")
+    x = net.lif(net.dense(x, 16, "embed"), "embed_lif")
+    x = spiking_block(net, spiking_block(net, x, "block0"), "block1")
+    return net.output(net.dense(net.reduce(x, "sum", (0,), "C", "pool"), 4, "head"))
+
+
+@pytest.mark.parametrize("objective", ["cores", "energy"])
+def test_cuts_of_an_earlier_plan_hold_where_no_tokens_take_turns(objective: str) -> None:
+    graph = stemmed()
+    space = planned(prepared(graph, TARGET), TARGET, objective)
+    turned = prepared(graph, TARGET, 2)
+    alone, after = (planned(turned, TARGET, objective, earlier=cuts) for cuts in ({}, space.cuts))
+    assert after.plan.cost == alone.plan.cost
+    for name, tiling in after.plan.tilings.items():
+        other = alone.plan.tilings[name]
+        assert (tiling.cut.layout, tiling.demands) == (other.cut.layout, other.demands)
+        assert tiling.accounting.graph is turned
+    shared = [key for key in after.cuts if after.cuts[key] is space.cuts.get(key)]
+    assert shared and len(shared) < len(space.cuts)
+
+
+def test_repeated_layers_share_what_is_found_about_their_neurons_and_tokens() -> None:
+    plan = planned(prepared(attention(2), TARGET, 2), TARGET).plan
+    first, second = (plan.tilings[f"block{i}_qk"].accounting.cells for i in (0, 1))
+    assert first is not second and first.homes is second.homes and first.residents is second.residents
+    assert [*first.element.values()] == [*second.element.values()]
+    token = turns(plan.graph).token
+    assert token["block0_softmax"] is token["block1_softmax"]
