@@ -7,9 +7,10 @@ The workload is a membrane-shortcut Spikformer with random weights and 15 % spik
 a process of its own, rounds alternate, and the allocator keeps freed memory. A ratio is the median over rounds of our
 throughput by the other's. ``torch_loop``: every layer over all ticks and samples, q, k and v in one, LIF in place.
 ``float_vit``: one pass of an ordinary transformer of the same size. ``lava_block``: time steps of the MLP of one block,
-in Lava's simulator on one sample. ``roofline_share``: the time that the spikes of a sample take at the rates at which
-rows of weights are summed and neurons updated in the nearest cache, as a share of ours. ``equal``: our integers are the
-interpreter's. ``isa``: the form of every vector kernel; ``--isa avx2`` keeps all compilers from AVX-512.
+8 tokens of one sample, in Lava's simulator. ``roofline_share``: the time that the spikes of a sample take at the rates
+at which rows of weights are summed and neurons updated in the nearest cache, as a share of ours. ``equal``: our
+integers are the interpreter's. ``isa``: the form of every vector kernel; ``--isa avx2`` keeps all compilers from
+AVX-512.
 
 ``--streams``: the MLP of one block instead, on streams of several kinds at 1 to 60 % of non-zero elements, against the
 torch loop; spikes inside are as many, as far as thresholds go down (to zero: about half).
@@ -23,13 +24,14 @@ import itertools
 import json
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,9 @@ from neurodeploy.ir.graph import Graph
 SECONDS, LEAST = 1.5, 5  # measured in each process, and calls at least
 OURS = "engine"
 DENSITIES = (0.01, 0.05, 0.15, 0.3, 0.6)
-LAVA_STEPS = 50
+#: Lava holds a layer over several tokens as one matrix, with the weights anew for each
+LAVA_TOKENS, LAVA_STEPS = 8, 20
+LIMIT_S = 300  # of one process
 #: what keeps numba, torch and MKL from wider vectors
 AVX2 = {
     "NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+avx2,+avx,+fma,+bmi,+bmi2,+lzcnt,+popcnt,+sse4.2",
@@ -256,18 +260,23 @@ class Work:
     batch: int
     density: float = DENSITY
     stream: str = ""
+    tokens: int = 0  # other than those of the size
+
+    @property
+    def sized(self) -> Size:
+        """How large the network is."""
+        size = SIZES[self.size]
+        return replace(size, tokens=self.tokens or size.tokens)
 
     def make(self, thresholds: dict[str, int]) -> Graph:
         """The graph with these thresholds."""
-        size = SIZES[self.size]
-        return block(size, thresholds, self.stream) if self.stream else graph(size, thresholds)
+        return block(self.sized, thresholds, self.stream) if self.stream else graph(self.sized, thresholds)
 
     def inputs(self, count: int, seed: int = 1) -> np.ndarray:
         """Raw inputs."""
-        size = SIZES[self.size]
-        return (
-            events(size, count, self.stream, self.density, seed) if self.stream else inputs(size, count, seed)
-        )
+        if self.stream:
+            return events(self.sized, count, self.stream, self.density, seed)
+        return inputs(self.sized, count, seed)
 
     def tuned(self) -> dict[str, int]:
         """The thresholds that give its density."""
@@ -279,7 +288,7 @@ def child(
 ) -> dict[str, float]:
     """Samples per second by the median call, seconds of the first one, and the largest resident set in MiB."""
     engines = BLOCK_ENGINES if work.stream else ENGINES
-    run = engines[engine](SIZES[work.size], work.make(thresholds), work.inputs(work.batch))
+    run = engines[engine](work.sized, work.make(thresholds), work.inputs(work.batch))
     start = time.perf_counter()
     run()
     first = time.perf_counter() - start
@@ -365,9 +374,20 @@ def measured(engine: str, work: Work, args: argparse.Namespace, thresholds: Path
     """One process of its own; the reason where it cannot run."""
     command = [sys.executable, __file__, "--child", engine, "--work", json.dumps(asdict(work)),
                "--thresholds", str(thresholds), "--clock", args.clock]  # fmt: skip
-    done = subprocess.run(command, env=os.environ | ALLOCATOR, capture_output=True, text=True)
-    lines = (done.stdout if done.returncode == 0 else done.stderr).splitlines()
-    return json.loads(lines[-1]) if done.returncode == 0 else lines[-1]
+    with subprocess.Popen(
+        command,
+        env=os.environ | ALLOCATOR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as done:
+        try:
+            out, wrong = done.communicate(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(done.pid, signal.SIGKILL)  # with the processes that Lava has started
+            return f"more than {LIMIT_S} s"
+    return json.loads(out.splitlines()[-1]) if done.returncode == 0 else str(wrong.splitlines()[-1])
 
 
 def compared(
@@ -402,7 +422,10 @@ def network(args: argparse.Namespace) -> dict[str, Any]:
     """The whole network against all others, and one block against Lava."""
     from neurodeploy.simulate import vector
 
-    work, one = Work(args.size, args.batch), Work(args.size, 1, stream="binary")
+    work, one = (
+        Work(args.size, args.batch),
+        Work(args.size, 1, stream="binary", tokens=LAVA_TOKENS),
+    )
     thresholds = work.tuned()
     same = equal(work, thresholds)
     found = compared(list(ENGINES), work, args, thresholds)
