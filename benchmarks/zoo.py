@@ -33,8 +33,9 @@ def row(name: str, target: str, folder: Path) -> dict[str, Any]:
         **{kind: accuracy[kind] for kind in ("float", "spiking", "integer")},
         "bit_true": found["bit_true"]["equal"], "binary": found["purity"]["work"]["binary"],
         "synaptic_ops": counts["synaptic_ops"], "product_ops": counts["product_ops"],
-        "energy_uj": found["energy_uj"], "latency_ms": found["latency_ms"],
-        "paper_uj": found["energy_paper_uj"], "cores": found["mapping"]["cores_used"],
+        "energy_uj": found["energy_uj"], "energy_events_uj": found["energy_events_uj"],
+        "latency_ms": found["latency_ms"], "paper_uj": found["energy_paper_uj"],
+        "cores": found["mapping"]["cores_used"],
         "seconds": round(time.perf_counter() - start, 1),
     }  # fmt: skip
 

@@ -33,6 +33,9 @@ from neurodeploy.convert._base import METHODS  # noqa: E402
 from neurodeploy.cost import audit, counts, energy, latency, paper  # noqa: E402
 from neurodeploy.cost.ann import BASELINE, RATIO  # noqa: E402
 from neurodeploy.datasets._base import DATASETS  # noqa: E402
+from neurodeploy.datasets._events import EventOptions  # noqa: E402
+from neurodeploy.datasets.recordings._base import RECORDINGS  # noqa: E402
+from neurodeploy.encoders import ENCODERS  # noqa: E402
 from neurodeploy.formats._base import FORMATS  # noqa: E402
 from neurodeploy.formats.nir.tools import TOOLS  # noqa: E402
 from neurodeploy.frontends import lower  # noqa: E402
@@ -49,7 +52,7 @@ from neurodeploy.sources import zoo  # noqa: E402
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 RESULTS = ROOT / "benchmarks" / "results"
 #: results with a page of their own
-OWN_PAGES = ("zoo", "validation")
+OWN_PAGES = ("zoo", "validation", "encoders")
 #: the order in which readers of the support page think of targets
 TARGETS = ("loihi-sim", "loihi2", "hala-point", "loihi1", "cpu-sim")
 RANGES = {
@@ -127,6 +130,7 @@ def members() -> str:
         "neurons": NEURONS,
         "microcode": MICROCODE,
         "methods": METHODS,
+        "encoders": ENCODERS,
         "backends": BACKENDS,
         "formats": FORMATS,
         "objectives": OBJECTIVES,
@@ -215,9 +219,7 @@ def models() -> str:
 
 def zoo_builds() -> str:
     """What each trained model is, and what its build says where one was measured."""
-    file = RESULTS / "zoo.json"
-    rows = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
-    built = {row["model"]: row for row in rows}
+    built = {row["model"]: row for row in _measured("zoo")}
     head = ("Name", "Attention", "Neuron", "T", "Parameters", "Float", "Integer", "Operations", "Energy, uJ",
             "Latency, ms", "Cores")  # fmt: skip
     entries = [e for e in map(zoo.entry, zoo.names()) if e.trained]
@@ -229,6 +231,64 @@ def zoo_builds() -> str:
             for e in entries
         ],
     )  # fmt: skip
+
+
+def recordings() -> str:
+    """Formats of recordings, and what becomes of their events."""
+    formats = [
+        (f"`{s}`", _sentence(RECORDINGS.path, n, r)) for n, r in RECORDINGS.items() for s in r.suffixes
+    ]
+    options = [
+        (f"`{key}`", "from the files" if field.default is None else f"`{field.default}`", field.description)
+        for key, field in EventOptions.model_fields.items()
+    ]
+    return "\n\n".join(
+        (table(("File", "What is read"), formats), table(("Option", "Default", "Meaning"), options))
+    )
+
+
+def events_and_frames() -> str:
+    """Networks on events beside the same ones on images, as their builds were measured."""
+    built = {row["model"]: row for row in _measured("zoo")}
+    names = [n for n in zoo.names() if zoo.entry(n).input.frames and zoo.entry(n).trained]
+    rows = [
+        (
+            f"`{name}`",
+            e.weights.result,
+            *_built(built.get(name))[:4],
+            _range(built.get(name, {}).get("energy_events_uj")),
+        )
+        for own in names
+        for name in (f"digits-{zoo.entry(own).system}", own)
+        for e in (zoo.entry(name),)
+    ]
+    head = ("Name", "Float", "Integer", "Operations", "Energy, uJ", "Latency, ms", "Events alone, uJ")
+    return table(head, rows)
+
+
+def encoders() -> str:
+    """One network behind every encoder, as it was measured."""
+    percent = lambda value: f"{100 * value:.1f} %"
+    rows = [
+        (
+            f"`{row['encoder']}`",
+            "behind the encoder" if row["trained"] else "on levels",
+            percent(row["spiking"]),
+            percent(row["integer"]),
+            f"{row['synaptic_ops'] / 1e6:.2f} M",
+            *map(_range, (row["energy_uj"], row["energy_events_uj"], row["latency_ms"])),
+        )
+        for row in _measured("encoders")
+    ]
+    head = ("Encoder", "Trained", "Spiking", "Integer", "Synaptic operations", "Energy, uJ", "Events alone, uJ",
+            "Latency, ms")  # fmt: skip
+    return table(head, rows)
+
+
+def _measured(name: str) -> list[dict[str, Any]]:
+    """Rows of a benchmark; none where it was not run."""
+    file = RESULTS / f"{name}.json"
+    return json.loads(file.read_text(encoding="utf-8"))["rows"] if file.is_file() else []
 
 
 def zoo_sizes() -> str:
@@ -246,11 +306,13 @@ def _built(row: dict[str, Any] | None) -> tuple[str, ...]:
     if row is None:
         return ("",) * 5
     operations = f"{(row['synaptic_ops'] + row['product_ops']) / 1e6:.2f} M"
-    ranges = (
-        f"{v['nominal']:.3g} [{v['low']:.3g} .. {v['high']:.3g}]"
-        for v in (row["energy_uj"], row["latency_ms"])
-    )
+    ranges = map(_range, (row["energy_uj"], row["latency_ms"]))
     return (f"{100 * row['integer']:.1f} %", operations, *ranges, str(row["cores"]))
+
+
+def _range(found: dict[str, float] | None) -> str:
+    """Nominal, lowest and highest; empty where nothing was measured."""
+    return f"{found['nominal']:.3g} [{found['low']:.3g} .. {found['high']:.3g}]" if found else ""
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------
@@ -401,6 +463,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "comparison": comparison,
     "validation": validation,
     "library-models": library_models,
+    "recordings": recordings,
+    "events-and-frames": events_and_frames,
+    "encoders": encoders,
 }
 
 

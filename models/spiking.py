@@ -208,10 +208,10 @@ def set_step_mode(model: nn.Module, mode: str, timesteps: int = 1) -> None:
 
 
 def run(model: nn.Module, x: Tensor, timesteps: int) -> Tensor:
-    """Logits of every tick for a still image fed anew at each tick (direct coding).
+    """Logits of every tick for a still image fed anew at each tick (direct coding), or for a frame for each tick.
 
-    ``x`` is (B, C, H, W), the result (T, B, K). The step mode of the model is left at ``"m"``.
+    ``x`` is (B, C, H, W) or (B, T, C, H, W), the result (T, B, K). The step mode of the model is left at ``"m"``.
     """
     set_step_mode(model, "m", timesteps)
-    repeated = x.unsqueeze(0).expand(timesteps, *x.shape).flatten(0, 1)
-    return model(repeated).unflatten(0, (timesteps, -1))
+    frames = x.transpose(0, 1) if x.ndim == 5 else x.unsqueeze(0).expand(timesteps, *x.shape)
+    return model(frames.flatten(0, 1)).unflatten(0, (timesteps, -1))

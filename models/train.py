@@ -20,6 +20,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from neurodeploy import datasets
+from neurodeploy.config import resolve
+from neurodeploy.encoders import ENCODERS
 from neurodeploy.errors import (
     ImportModelError,
     NeurodeployError,
@@ -43,6 +46,7 @@ from neurodeploy.errors import (
     unknown_name,
 )
 from neurodeploy.frontends import tensors
+from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.sources import zoo
 
 INTERRUPTED = 130
@@ -81,10 +85,23 @@ def network_input(pixels: Tensor, entry: zoo.ZooEntry) -> Tensor:
     return pixels * scale + offset
 
 
+def encoded(x: Tensor, entry: zoo.ZooEntry) -> Tensor:
+    """Images 0 .. 1 as a frame for each tick (B, T, C, H, W), by the encoder that a build puts before the network."""
+    full, levels = 1.0, round(1 / min(entry.input.scale))
+    name, params = ENCODERS[entry.input.encoder].neuron(full, levels, entry.timesteps)
+    model, still, frames = NEURONS[name], x.cpu().numpy(), []
+    state = [np.zeros_like(still) for _ in model.state]
+    for _ in range(entry.timesteps):
+        out, *state = model.float_step(still, *state, *(params[p] for p in model.float_params))
+        frames.append(torch.from_numpy(np.asarray(out, dtype=np.float32)))
+    return torch.stack(frames, 1).to(x.device)
+
+
 def logits(network: nn.Module, x: Tensor, entry: zoo.ZooEntry) -> Tensor:
     """The answer (B, K): that of the network, or the mean or last one over the ticks of a spiking one."""
     if entry.kind == "ann":
         return network(x)
+    x = encoded(x, entry) if entry.input.encoder else x
     ticks = zoo.submodule("spiking").run(network, x, entry.timesteps)
     return ticks.mean(0) if entry.readout == "mean" else ticks[-1]
 
@@ -209,15 +226,20 @@ class Run:
 
     def _step(self, picked: Tensor, rate: float) -> tuple[float, int]:
         plan = self.plan
-        pixels = zoo.submodule("augment").augment(
-            self.pixels[picked].float(),
-            self.data.levels,
-            plan.shift,
-            plan.rotate,
-            plan.zoom,
-            plan.noise,
-            plan.flip,
-            plan.crop,
+        pixels = self.pixels[picked].float()
+        pixels = (
+            zoo.submodule("augment")
+            .augment(
+                pixels.flatten(1, -3),  # the frames of a sample change alike
+                self.data.levels,
+                plan.shift,
+                plan.rotate,
+                plan.zoom,
+                plan.noise,
+                plan.flip,
+                plan.crop,
+            )
+            .view_as(pixels)
         )
         labels = self.labels[picked].to(self.device)
         out = logits(self.network, network_input(pixels.to(self.device), self.entry), self.entry)
@@ -324,7 +346,7 @@ def train(run: Run, console: Console) -> None:
                 print(f"epoch {run.state.epoch} of {run.plan.epochs}  {note}  {seconds}", flush=True)
 
 
-def adapted(system: str, spec: str, data: datasets.DataSet) -> str:
+def adapted(system: str, spec: str, data: datasets.DataSet, loader: Mapping[str, Any]) -> str:
     """The model of a system for data of the user's own, as a new file of the zoo; the file stays if there is one.
 
     Raises UsageError ND908 for an unknown system, ImportModelError ND190 where the network cannot take such images.
@@ -344,6 +366,9 @@ def adapted(system: str, spec: str, data: datasets.DataSet) -> str:
     sizes |= {key: data.shape[-1] for key in ("size", "image_size") if key in arguments}
     arguments.update(sizes)
     described["input"] = {"shape": list(data.shape), "scale": 1 / data.levels, "offset": 0.0}
+    described["input"]["frames"], described["loader"] = data.ticks > 0, dict(loader)
+    if data.ticks:
+        described["timesteps"] = data.ticks
     described["weights"] = {"file": f"weights/{name}.safetensors"}
     described["train"].pop("start", None)
     entry = zoo.ZooEntry.model_validate(described)
@@ -365,6 +390,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument("--data", help="name or path of the data set, in place of the one in the model file")
+    parser.add_argument(
+        "--set", action="append", default=[], help="loader.KEY=VALUE, an option of the format of --data"
+    )
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint and start at epoch 1")
     return parser.parse_args(arguments)
 
@@ -375,12 +403,13 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(options.threads)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        given = datasets.load(options.data) if options.data else None
+        loader = resolve(settings=options.set).loader
+        given = datasets.load(options.data, loader) if options.data else None
         name = options.name
         if given is not None and name not in zoo.names():
-            name = adapted(name, options.data, given)
+            name = adapted(name, options.data, given, loader)
         entry = zoo.entry(name)
-        run = Run(entry, given or datasets.load(entry.dataset), zoo.models_folder() / "checkpoints", device)
+        run = Run(entry, given or zoo.dataset(name), zoo.models_folder() / "checkpoints", device)
         if not options.restart and run.resume():
             console.print(f"continuing after epoch {run.state.epoch} of {run.plan.epochs}")
         train(run, console)

@@ -430,6 +430,13 @@ ND308 a conversion of a file that holds integers
   them. So there is nothing to convert and nothing to quantise: a conversion method, its options, other weight bits or
   rules per layer would change the network that the file describes. Leave them out, or quantise differently in the
   tool that wrote the file.
+ND309 unknown encoder
+  Every encoder of still inputs is a file in neurodeploy/encoders or an installed entry point of the same name. The
+  nearest known names are offered; none turns the encoder of a model of the zoo off.
+ND310 an encoder does not apply
+  An encoder puts neurons between a still input and a spiking network: they send its levels as spikes over the ticks.
+  It needs a network with neurons whose input is 0 where nothing is, not token ids and not integers of a file. A
+  network without neurons is converted (--method) and takes its input as it is.
 
 === 4xx quantize
 ND402 Weights of this width cannot be stored
@@ -817,7 +824,7 @@ ND920 no such data file
   refuses to read it (permissions, a name that is too long, a failing disk): the text found says which.
 ND921 an empty data file or split
   The file has no bytes, or one of its splits holds no image. Calibration needs training images and every accuracy
-  needs test images, so both splits must hold at least one.
+  needs test images, so both splits must hold at least one. A recording of a camera holds at least one event.
 ND922 a truncated or damaged data file
   The file ends early, or its parts contradict each other: offsets beyond the end, a stream that is not a whole image,
   a checksum that fails. Usually a download or a copy was cut off; fetch the file again.
@@ -829,6 +836,8 @@ ND924 images of the wrong shape or value range
   All images of a data set have one shape, with 1 or 3 channels, and whole pixel values from 0 to the number of
   levels. Images of another size, pixels stored as fractions and values outside the range are refused rather than
   resized, scaled or clipped, because each would change the measured accuracy in silence.
+  Of recordings: events are whole numbers t, x, y and a polarity of two values, all within the sensor, whose rows and
+  columns the files say, or --set loader.size=[rows,columns].
 ND925 labels that do not fit
   Each image has one integer label from 0 to the number of classes minus one. There are more or fewer labels than
   images, a label lies outside that range, or a class of the test images has no training images.

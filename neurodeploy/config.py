@@ -91,6 +91,10 @@ class BuildConfig(_Table):
     mapping: str | None = Field(
         None, description="mapping file: layouts and cores of layers; unset: all are found"
     )
+    encoder: str = Field(
+        "",
+        description="how a still input becomes spikes: rate, latency, delta or none; empty: the model's own",
+    )
     seed: int = Field(0, ge=0, description="of the draw of calibration samples")
     jobs: int = Field(0, ge=0, description="threads; 0: as many as there are cores")
     out: str = Field("", description="output folder; empty: build/MODEL-TARGET")
@@ -106,6 +110,9 @@ class BuildConfig(_Table):
     )
     reader: dict[str, Any] = Field(
         {}, description="options of the reader of a .net or .nir file, or of a library"
+    )
+    loader: dict[str, Any] = Field(
+        {}, description="options of the format of the data, such as frames of events"
     )
     convert: dict[str, Any] = Field({}, description="options of the conversion method")
     layers: dict[str, LayerRule] = Field({}, description="rules per layer, by glob over layer names")
@@ -291,7 +298,7 @@ def dump(config: BuildConfig) -> str:
             item = tomlkit.item(plain[key])
             item.comment(field.description or "")
             document.add(key, item)
-    for key in ("wanted", "reader", "convert", "layers"):
+    for key in ("wanted", "reader", "loader", "convert", "layers"):
         if plain.get(key):
             document.add(key, tomlkit.item(_without_none(plain[key])))
     return tomlkit.dumps(document)

@@ -7,6 +7,8 @@ from typing import Any
 from .backends._base import BACKENDS
 from .convert._base import METHODS
 from .datasets._base import DATASETS
+from .datasets.recordings._base import RECORDINGS
+from .encoders._base import ENCODERS
 from .errors import Problem
 from .formats._base import FORMATS
 from .frontends.leaves._base import LEAVES
@@ -20,8 +22,8 @@ from .mapping.placements._base import PLACEMENTS
 from .registry import Room
 
 ROOMS: tuple[Room[Any], ...] = (
-    NEURONS, MICROCODE, METHODS, BACKENDS, FORMATS, LIBRARIES, OPERATORS, LEAVES, DATASETS, OBJECTIVES, LAYOUTS,
-    PLACEMENTS,
+    NEURONS, MICROCODE, ENCODERS, METHODS, BACKENDS, FORMATS, LIBRARIES, OPERATORS, LEAVES, DATASETS, RECORDINGS,
+    OBJECTIVES, LAYOUTS, PLACEMENTS,
 )  # fmt: skip
 
 #: what every number passes through

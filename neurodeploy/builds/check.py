@@ -20,7 +20,7 @@ from ..support import Verdict
 from ..target import Target
 from .calibrated import calibrate
 from .converted import convert
-from .imported import Imported, described, not_compared, reasons, untrained
+from .imported import Imported, described, encoded, not_compared, reasons, untrained
 from .integer import quantize
 from .mapped import Mapped, laid_out
 from .pipeline import require_members, target_of
@@ -108,17 +108,19 @@ def _integers(found: Imported) -> Graph:
 def _imported(asked: BuildConfig) -> Imported:
     """The source graph as a build imports it, told the range of its data, with noise to run on."""
     given = read(asked.mapping)
-    data = datasets.facts(asked.data) if asked.data else None
+    data = datasets.facts(asked.data, asked.loader) if asked.data else None
     found = sources.load(asked, data)
     config, graph = sources.completed(asked, found), found.graph
     warnings = [*sources.remarks(config, graph), *untrained(found), *not_compared(found)]
     try:
-        data = data or (datasets.facts(config.data) if config.data else None)
+        data = data or (datasets.facts(config.data, config.loader) if config.data else None)
     except UsageError as error:
         # No image is needed here: the model's own data may lie elsewhere, or nowhere.
         if any(p.code != "ND920" for p in error.problems):
             raise
         warnings.append(_unseen(config.data, graph))
+    found = encoded(found, config, data)
+    graph = found.graph
     if data is not None and data.texts:
         texts.fitting(data.source, graph, found.model.tokenizer)
     elif data is not None:

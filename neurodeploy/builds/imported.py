@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from .. import datasets, sources
+from .. import datasets, encoders, sources
 from ..config import BuildConfig
-from ..datasets import DataSet
+from ..datasets import DataSet, Facts
 from ..errors import Problem, UsageError
 from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, masks, texts
@@ -60,12 +60,14 @@ def import_model(asked: BuildConfig) -> Imported:
     not fit, ND521 to ND524 for a mapping file that is none, GraphError for a file whose integers break a rule.
     """
     given = read(asked.mapping)
-    data = datasets.load(asked.data) if asked.data else None
+    data = datasets.load(asked.data, asked.loader) if asked.data else None
     found = sources.load(asked, data)
-    config, graph = sources.completed(asked, found), found.graph
-    if not config.data and found.model.needs_data and tokens(graph) is None:
+    config = sources.completed(asked, found)
+    if not config.data and found.model.needs_data and tokens(found.graph) is None:
         raise UsageError(_no_data(config.model))
-    data = data or (datasets.load(config.data) if config.data else None)
+    data = data or (datasets.load(config.data, config.loader) if config.data else None)
+    found = encoded(found, config, data)
+    graph = found.graph
     warnings = [*sources.remarks(config, graph), *untrained(found), *not_compared(found)]
     if data is not None:
         data, graph, more = _fitted(config, found, data)
@@ -77,7 +79,7 @@ def import_model(asked: BuildConfig) -> Imported:
     graph, whole = _deepened(graph, stimulus(graph, data, config)), found.whole
     if whole is not None:
         whole = _deepened(whole, stimulus(graph, data, config))
-    model = described(found, data)
+    model = described(found, data, config.encoder)
     cached = ", cached" if found.cached else ""
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
@@ -85,6 +87,20 @@ def import_model(asked: BuildConfig) -> Imported:
         check=found.check, unchecked=found.label, reasons=reasons(found), given=given,
         fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
     )  # fmt: skip
+
+
+def encoded(found: Source, config: BuildConfig, data: DataSet | Facts | None) -> Source:
+    """The network behind the encoder of its input, if there is one; ConvertError ND310, UsageError ND309."""
+    if config.encoder in ("", encoders.NONE):
+        return found
+    levels = data.levels if data else sources.assumed_levels(found.graph)
+    ticks = config.timesteps or found.graph.header.timesteps
+
+    def behind(graph: Graph) -> Graph:
+        graph = fitting.ranged(graph, levels, found.model.kind)
+        return encoders.encoded(graph, config.encoder, levels, ticks)
+
+    return replace(found, graph=behind(found.graph), whole=found.whole and behind(found.whole))
 
 
 def _deepened(graph: Graph, drawn: Stimulus) -> Graph:
@@ -127,12 +143,13 @@ def _fitted(config: BuildConfig, found: Source, data: DataSet) -> tuple[DataSet,
     return data, graph, [*warnings, *sources.preparation(config, graph, data.shape)]
 
 
-def described(found: Source, data: DataSet | None) -> ModelInfo:
+def described(found: Source, data: DataSet | None, encoder: str = "") -> ModelInfo:
     """The network and its data as the user named them."""
     model = found.model
     return ModelInfo(
         name=model.name, system=model.system or model.kind, source=model.source, title=model.title,
         parameters=parameters(found.graph), dataset=data.name if data else "", dataset_sha256=data.hash if data else "",
+        reading=data.told if data else "", encoder=encoder or encoders.NONE,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import artifact, compare, config, files, handed, report
+from .. import artifact, compare, config, encoders, files, handed, report
 from ..config import BuildConfig
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..interrupts import heed
@@ -183,11 +183,14 @@ def _facts(found: Imported, target: Target) -> Iterator[tuple[str, str]]:
     if data:
         split = f"{len(data.train)} training, {len(data.test)} test"
         yield "data", f"{data.name} {data.hash[:12]} ({data.source}), {split}"
+        if data.told:
+            yield "", data.told
     else:
         facts = found.stimulus.facts()
         yield "data", f"none: {facts['label']}, {facts['text']}"
     bits = "weights of the model" if found.holds_integers else f"{chosen.weight_bits}-bit weights"
-    yield "method", f"{chosen.method}, T = {chosen.timesteps}, {bits}"
+    encoder = f", encoder {model.encoder}" if model.encoder != encoders.NONE else ""
+    yield "method", f"{chosen.method}, T = {chosen.timesteps}, {bits}{encoder}"
     yield "output", str(chosen.folder)
 
 

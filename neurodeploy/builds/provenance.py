@@ -33,6 +33,7 @@ def provenance_of(results: Results, saved: Artifact, target: Target) -> dict[str
         "target_sha256": target.sha256,
         "data": found.data.name if found.data else None,
         "data_spec": found.config.data,
+        "data_loader": dict(found.config.loader),
         "data_sha256": found.data.hash if found.data else None,
         "tokenizer": found.tokenizer,
         "input": dict(found.stimulus.facts()),

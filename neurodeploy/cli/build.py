@@ -16,6 +16,7 @@ from .flags import (
     Chips,
     ConfigFile,
     DataSpec,
+    Encoder,
     From,
     LaidOut,
     Lookups,
@@ -59,6 +60,7 @@ def build(
     timesteps: Ticks = None,
     weight_bits: WeightBits = None,
     data: DataSpec = None,
+    encoder: Encoder = None,
     calib: Calib = None,
     evaluate: Tested = None,
     verify_samples: Verified = None,
@@ -91,8 +93,8 @@ def build(
         "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
         "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "time_budget": time_budget,
         "chips": chips, "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency,
-        "streams": streams, "lookups": lookups, "mapping": mapping, "out": out, "jobs": jobs, "seed": seed,
-        "import_check": off(no_import_check),
+        "streams": streams, "lookups": lookups, "encoder": encoder, "mapping": mapping, "out": out, "jobs": jobs,
+        "seed": seed, "import_check": off(no_import_check),
     }  # fmt: skip
     chosen = resolve(flags, config, settings or ())
     _limit_threads(chosen.jobs)

@@ -13,6 +13,7 @@ from .flags import (
     Chips,
     ConfigFile,
     DataSpec,
+    Encoder,
     LaidOut,
     Lookups,
     MethodName,
@@ -41,6 +42,7 @@ def check(
     timesteps: Ticks = None,
     weight_bits: WeightBits = None,
     data: DataSpec = None,
+    encoder: Encoder = None,
     chips: Chips = None,
     streams: Streams = None,
     lookups: Lookups = None,
@@ -56,7 +58,7 @@ def check(
     found = verbs.check(
         model, target, method, timesteps, config_file=config, settings=settings or (),
         weight_bits=weight_bits, data=data, chips=chips, streams=streams, lookups=lookups, mapping=mapping,
-        import_check=off(no_import_check),
+        encoder=encoder, import_check=off(no_import_check),
     )  # fmt: skip
     if screen.json:
         named = {name: getattr(found, name) for name in ("model", "target", "method", "blocked")}

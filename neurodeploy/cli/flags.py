@@ -36,6 +36,12 @@ Streams = Annotated[
     Whole,
     Option("--streams", help="copies of each layer that take the tokens in turn (default: where needed)"),
 ]
+Encoder = Annotated[
+    Text,
+    Option(
+        "--encoder", help="a still input as spikes: rate, latency, delta or none (default: the model's own)"
+    ),
+]
 Lookups = Annotated[
     Text, Option("--lookups", help="tables of token ids: on cores, or looked up by the host (default: cores)")
 ]

@@ -1,9 +1,19 @@
-"""Labelled images, or texts, from a name or a path: one file per format, found by itself (see ``_base.py``)."""
+"""Labelled images, recordings of events, or texts, from a name or a path: a file per format (see ``_base.py``)."""
 
 from __future__ import annotations
 
-from ._base import DataFormat
-from ._formats import facts, load, names
+from ._base import DataFormat, DataOptions
+from ._formats import facts, load, names, takes_options
 from ._types import DataSet, Facts, Split
 
-__all__ = ["DataFormat", "DataSet", "Facts", "Split", "facts", "load", "names"]
+__all__ = [
+    "DataFormat",
+    "DataOptions",
+    "DataSet",
+    "Facts",
+    "Split",
+    "facts",
+    "load",
+    "names",
+    "takes_options",
+]

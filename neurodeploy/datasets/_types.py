@@ -51,7 +51,7 @@ class DataSet:
     below ``len(classes)``. With ``ticks`` samples are (ticks, *shape), a frame for each tick; 0: one image for all.
     ``texts``: samples are strings that a tokenizer has yet to make ids of, and ``shape`` is empty. Without ``labelled``
     the labels are all 0 and there are no classes. ``hash`` is the sha256 of the stored content, ``source`` the file,
-    folder or library it was read from, ``warnings`` what its reader had to decide.
+    folder or library it was read from, ``warnings`` what its reader had to decide, ``told`` what it was asked to do.
     """
 
     name: str
@@ -66,6 +66,7 @@ class DataSet:
     texts: bool = False
     labelled: bool = True
     warnings: tuple[Problem, ...] = ()
+    told: str = ""
 
     @property
     def train_x(self) -> Images:
@@ -103,6 +104,7 @@ class Facts:
     ticks: int = 0
     texts: bool = False
     warnings: tuple[Problem, ...] = ()
+    told: str = ""
 
 
 def array_split(images: Images, labels: Integers) -> Split:

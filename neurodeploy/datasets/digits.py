@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..errors import EnvironmentProblem, Problem
 from ._base import DataFormat
-from ._types import DataSet, Facts, content_hash, split_once
+from ._digits import images
+from ._types import DataSet, Facts, array_split, content_hash
 
 FORMAT = "the name digits: scikit-learn's 8 x 8 digits"
 NAMES = ("digits",)
@@ -24,21 +22,12 @@ def facts(spec: str) -> Facts:
 
 
 def load(spec: str) -> DataSet:
-    """1437 training and 360 test images; the split is stratified and fixed (see ``stratified_indices``).
-
-    Raises EnvironmentProblem where scikit-learn is missing.
-    """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        cause = "the digits data set comes with scikit-learn, which cannot be imported"
-        problem = Problem("ND927", cause, found=str(error), fixes=("pip install scikit-learn",))
-        raise EnvironmentProblem(problem) from error
-    raw = load_digits()
-    train, test = split_once(raw.images.astype(np.uint8)[:, None], raw.target.astype(np.int64))
-    digest = content_hash(train.images, train.labels, test.images, test.labels)
+    """1437 training and 360 test images; raises EnvironmentProblem ND927 where scikit-learn is missing."""
+    train, train_y, test, test_y = images()
+    digest = content_hash(train, train_y, test, test_y)
+    splits = array_split(train, train_y), array_split(test, test_y)
     classes = tuple(str(digit) for digit in range(10))
-    return DataSet(spec, train, test, classes, _SHAPE, _LEVELS, digest, "sklearn.datasets.load_digits")
+    return DataSet(spec, *splits, classes, _SHAPE, _LEVELS, digest, "sklearn.datasets.load_digits")
 
 
 MEMBER = DataFormat("digits", FORMAT, accepts, load, facts, names=NAMES, distributions=("scikit-learn",))

@@ -7,10 +7,8 @@ refused: 16-bit and float images, CMYK, pixels that are partly transparent, and 
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from numpy.typing import NDArray
 from .. import guarded
 from ..errors import Problem, UsageError
 from ..limits import most_unpacked
-from . import _checks
+from . import _checks, _folders
 from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Split, stratified_indices
 
@@ -38,14 +36,13 @@ _RATE = 5e6
 
 def accepts(spec: str) -> bool:
     """Any folder with an image two levels down, or three below train or test."""
-    folder = Path(spec)
-    return folder.is_dir() and any(_classes(root) for root in (folder / "train", folder / "test", folder))
+    return _folders.accepts(spec, _SUFFIXES)
 
 
 def facts(spec: str) -> Facts:
     """From the headers of all images."""
-    found = _survey(spec)
-    return Facts(found.shape, 255, spec, warnings=found.warnings)
+    _, shape, warnings = _survey(spec)
+    return Facts(shape, 255, spec, warnings=warnings)
 
 
 def load(spec: str) -> DataSet:
@@ -55,43 +52,21 @@ def load(spec: str) -> DataSet:
     asked for. Raises UsageError: ND922 for a file that is no whole image, ND924 for one of another size or of a mode
     that is not read, ND925 for a test class that the training folder does not have.
     """
-    found, folder = _survey(spec), Path(spec)
-    labels, tested = np.array(found.labels, np.int64), np.array(found.test_labels, np.int64)
-    if found.test_files:
-        train, test = _split(found.files, labels, found.shape), _split(found.test_files, tested, found.shape)
+    held, shape, warnings = _survey(spec)
+    labels, tested = np.array(held.labels, np.int64), np.array(held.test_labels, np.int64)
+    if held.test_files:
+        train, test = _split(held.files, labels, shape), _split(held.test_files, tested, shape)
     else:
         picks = stratified_indices(labels)
-        train, test = (_split([found.files[i] for i in pick], labels[pick], found.shape) for pick in picks)
-    digest = _hash(folder, found.files + found.test_files)
-    return DataSet(
-        folder.name, train, test, found.classes, found.shape, 255, digest, spec, warnings=found.warnings
-    )
+        train, test = (_split([held.files[i] for i in pick], labels[pick], shape) for pick in picks)
+    digest = _folders.digest(Path(spec), held.every)
+    return DataSet(Path(spec).name, train, test, held.classes, shape, 255, digest, spec, warnings=warnings)
 
 
-@dataclass(frozen=True)
-class _Survey:
-    """What a folder holds, before any pixel is decoded."""
-
-    classes: tuple[str, ...]
-    files: list[Path]
-    labels: list[int]
-    test_files: list[Path]
-    test_labels: list[int]
-    shape: tuple[int, int, int]
-    warnings: tuple[Problem, ...]
-
-
-def _survey(spec: str) -> _Survey:
-    folder = Path(spec)
-    parts = [folder / part for part in ("train", "test")]
-    split = all(_classes(part) for part in parts)
-    root = parts[0] if split else folder
-    classes = _classes(root)
-    if not classes:
-        raise _checks.foreign(spec, "only one of train and test", FORMAT, "add the other folder")
-    files, labels = _files(root, classes)
-    test_files, test_labels = _files(parts[1], classes) if split else ([], [])
-    every = files + test_files
+def _survey(spec: str) -> tuple[_folders.Folders, tuple[int, int, int], tuple[Problem, ...]]:
+    """What a folder holds, shape (C, H, W) and warnings, before any pixel is decoded."""
+    held = _folders.survey(spec, _SUFFIXES, FORMAT)
+    every = held.every
     size = sum(path.stat().st_size for path in every)
     headers = _guarded(spec, len(every), _headers, [str(path) for path in every])
     problems = list(_odd(every, headers))
@@ -102,8 +77,7 @@ def _survey(spec: str) -> _Survey:
     if (whole := len(every) * int(np.prod(shape))) > most_unpacked(size):
         limit = f"at most {most_unpacked(size)} bytes"
         raise _checks.foreign(spec, f"{whole} bytes of pixels in {size} bytes of files", limit)
-    warnings = tuple(_said(spec, headers, channels))
-    return _Survey(classes, files, labels, test_files, test_labels, shape, warnings)
+    return held, shape, tuple(_said(spec, headers, channels))
 
 
 def _guarded(where: str, work: float, function: Any, *arguments: Any, memory: int = 0) -> Any:
@@ -113,31 +87,6 @@ def _guarded(where: str, work: float, function: Any, *arguments: Any, memory: in
         return guarded.call(function, *arguments, seconds=seconds, memory=guarded.MEMORY // 2 + memory)
     except guarded.Stopped as error:
         raise _checks.truncated(where, str(error), "whole image files") from error
-
-
-def _images(folder: Path) -> list[Path]:
-    """Image files of one folder by name; none where there is no such folder."""
-    inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(p for p in inside if p.suffix.lower() in _SUFFIXES and p.is_file())
-
-
-def _classes(root: Path) -> tuple[str, ...]:
-    """Names of the subfolders that hold images."""
-    if not root.is_dir():
-        return ()
-    return tuple(sorted(p.name for p in root.iterdir() if p.is_dir() and _images(p)))
-
-
-def _files(root: Path, classes: tuple[str, ...]) -> tuple[list[Path], list[int]]:
-    extra = set(_classes(root)) - set(classes)
-    if extra:
-        found, limit = sorted(extra)[0], ", ".join(classes)
-        cause = "a test class is not among the training classes"
-        raise _checks.refuse("ND925", cause, str(root), found, limit)
-    files = [(path, label) for label, name in enumerate(classes) for path in _images(root / name)]
-    for path, _ in files:
-        _checks.require_text(str(path.relative_to(root)), str(root))
-    return [path for path, _ in files], [label for _, label in files]
 
 
 def _split(files: list[Path], labels: NDArray[np.int64], shape: tuple[int, int, int]) -> Split:
@@ -246,15 +195,6 @@ def _require_opaque(image: Any, path: str) -> None:
         cause, fix = "an image is transparent in places, which has no level", "put it on a background"
         found = f"{int((alpha < 255).sum())} of {alpha.size} pixels"
         raise _checks.refuse("ND924", cause, path, found, "opaque pixels", fix)
-
-
-def _hash(folder: Path, paths: list[Path]) -> str:
-    """Over relative names and bytes."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 MEMBER = DataFormat("image_folder", FORMAT, accepts, load, facts)

@@ -5,13 +5,9 @@ Samples are images or plain vectors, or, where the archive says how many ``ticks
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +15,8 @@ from numpy.typing import NDArray
 from ..archives import opened
 from ..errors import Problem
 from ..limits import MOST_TICKS
-from ..npy import declared
 from . import _checks
+from ._archives import array, header, typed
 from ._base import DataFormat
 from ._types import DataSet, Facts, Images, Integers, Split, array_split, content_hash, split_once
 
@@ -42,7 +38,6 @@ _SYNONYMS = {
 }
 _NAMES = {alias: name for name, aliases in _SYNONYMS.items() for alias in (name, *aliases)}
 Arrays = dict[str, NDArray[np.generic]]
-_NPY: Any = np.lib.format  # untyped
 
 
 def accepts(spec: str) -> bool:
@@ -54,37 +49,19 @@ def facts(spec: str) -> Facts:
     """From the headers of the arrays: no pixel is unpacked."""
     path = Path(spec)
     _checks.require_content(path)
-    with _typed(path), opened(path) as archive:
+    with typed(path), opened(path) as archive:
         names = {_NAMES[n[:-4]]: n for n in archive.namelist() if n.endswith(".npy") and n[:-4] in _NAMES}
         member = names.get("train_x") or names.get("x")
-        shape = _header(archive, member) if member else None
+        shape = header(archive, member) if member else None
         single: Arrays = {}
         for name in ("levels", "ticks", "as_is"):
             if name in names:
-                single[name] = _array(archive, names[name])
+                single[name] = array(archive, names[name])
     if shape is None:
         raise _checks.foreign(spec, "no images", "train_x, train_y, test_x, test_y or x, y")
     blank = np.broadcast_to(np.zeros((), np.uint8), shape)  # holds no memory
     levels, ticks, as_is = _options(single, spec)
     return Facts(_arranged(blank, ticks, as_is, spec).shape[1 + bool(ticks) :], levels, spec, ticks)
-
-
-def _header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
-    """The shape of an array in the archive, which has as many bytes as it declares; ValueError for any other."""
-    with archive.open(member) as file:
-        dtype, shape, size = declared(file)
-        held = archive.getinfo(member).file_size - file.tell()
-    if dtype.hasobject or size != held:
-        raise ValueError(f"{shape} of {dtype} declared in {member}, {held} bytes stored")
-    return shape
-
-
-def _array(archive: zipfile.ZipFile, member: str) -> NDArray[np.generic]:
-    """An array of the archive, never unpickled."""
-    _header(archive, member)
-    with archive.open(member) as file:
-        found: NDArray[np.generic] = _NPY.read_array(file, allow_pickle=False)
-    return found
 
 
 def load(spec: str) -> DataSet:
@@ -117,27 +94,9 @@ def load(spec: str) -> DataSet:
 
 
 def _read(path: Path) -> Arrays:
-    with _typed(path), opened(path) as archive:
+    with typed(path), opened(path) as archive:
         names = {n[:-4]: n for n in archive.namelist() if n.endswith(".npy") and n[:-4] in _NAMES}
-        return {_NAMES[name]: _array(archive, member) for name, member in names.items()}
-
-
-@contextmanager
-def _typed(path: Path) -> Iterator[None]:
-    """Whatever a damaged or foreign archive provokes, as UsageError."""
-    try:
-        yield
-    except zipfile.BadZipFile as error:
-        if not _checks.begins(path, b"PK"):
-            raise _checks.foreign(str(path), "no zip signature", "a numpy .npz archive") from error
-        raise _checks.truncated(str(path), str(error)) from error
-    except ValueError as error:
-        # numpy's answer to object arrays (which would need unpickling) and to damaged headers.
-        limit = "plain numeric arrays: nothing is unpickled"
-        fix = "save the arrays as uint8 pixels and integers"
-        raise _checks.foreign(str(path), str(error), limit, fix) from error
-    except (OSError, EOFError, KeyError, MemoryError, RuntimeError, zlib.error) as error:
-        raise _checks.truncated(str(path), str(error)) from error
+        return {_NAMES[name]: array(archive, member) for name, member in names.items()}
 
 
 def _options(arrays: Arrays, where: str) -> list[int]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..datasets import DataSet, Facts
 from ..errors import Problem, UsageError
 from ..ir.graph import Graph, raw_range
+from ..ir.nodes import Neuron
 from ..ir.types import Interval
 
 
@@ -50,7 +51,7 @@ def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
         problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", "one image", fixes))
     elif data.ticks and data.ticks != ticks:
         cause = "the data hold another number of ticks than the network runs"
-        other = (f"--timesteps {data.ticks}",)
+        other = (f"--set loader.ticks={ticks}",) * bool(data.told) + (f"--timesteps {data.ticks}",)
         problems.append(Problem("ND933", cause, data.source, f"{data.ticks} ticks", f"{ticks} ticks", other))
     known = raw_range(graph)
     if known is not None and (known[0] > 0 or data.levels > known[1]):
@@ -59,5 +60,7 @@ def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:
         fixes += (
             "of a .net or .nir file: declare the range with an option of its reader, see docs/formats.md",
         )
+        if known == (0, 1) and graph.of(Neuron) and not data.ticks and graph.header.level != "integer":
+            fixes = ("let neurons send the levels as spikes: --encoder rate", *fixes)
         problems.append(Problem("ND933", cause, data.source, f"0 .. {data.levels}", shown, fixes))
     return problems

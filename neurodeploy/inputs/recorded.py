@@ -65,7 +65,7 @@ class Record:
     def recorded(self, data: str = "") -> Recorded:
         """The samples of ``data``, or else of those of the build; errors of :meth:`measured_on`."""
         graph = self.artifact.program.graph
-        found = datasets.load(data) if data else self._data()
+        found = datasets.load(data, self._loader(data)) if data else self._data()
         if found.texts:
             found, _ = texts.tokenised(found, graph, self.tokenizer)
         require_fit(graph, found)
@@ -97,7 +97,7 @@ class Record:
         spec, advice = str(spec or ""), (f"neurodeploy verify {where} --data SPEC",)
         handed.take(artifact.place(self.place).parent, [spec])
         try:
-            found = datasets.load(spec)
+            found = datasets.load(spec, self._loader(spec))
         except UsageError as error:
             cause = "the data that the network was built on cannot be found here"
             reason = f"{spec or 'no name'}: {error.problems[0].cause}"
@@ -107,6 +107,13 @@ class Record:
             limit = f"sha256 {str(recorded)[:12]}"
             raise UsageError(Problem("ND936", cause, where, f"sha256 {found.hash[:12]}", limit, advice))
         return found
+
+    def _loader(self, spec: str) -> Mapping[str, Any]:
+        """The options that the build gave the format of its data, for data whose format has any."""
+        found = self.artifact.provenance.get("data_loader", {})
+        if not isinstance(found, Mapping):
+            raise self._unexpected("data_loader", repr(found)[:120], "a table")
+        return found if datasets.takes_options(spec) else {}
 
     def _unexpected(self, key: str, found: str, limit: str) -> UsageError:
         place = f"{self.place} /provenance: {key}"

@@ -23,7 +23,7 @@ def kept(module: Any, asked: BuildConfig, levels: Levels | None) -> str:
     if not is_module(module):
         found, limit = type(module).__name__, "a torch.nn.Module, or a MODEL string"
         raise UsageError(Problem("ND951", "the model is no torch module", found=found, limit=limit))
-    data = datasets.load(asked.data) if asked.data else None
+    data = datasets.load(asked.data, asked.loader) if asked.data else None
     name = type(module).__name__
     over = levels if levels is not None and asked.scale is None and asked.offset is None else None
     shape, frames = (data.shape if data and not data.texts else None), (data.ticks if data else 0)

@@ -6,7 +6,8 @@ With ``cum_error`` the sum of d since the last spike is compared instead of d.
 Integer: Lava 0.10.0 ``PyDeltaModelFixed`` to the bit, int32 registers included:
     a = wrap32(x << (spike_exp + state_exp));  d, s, residue as above with vth = threshold << (spike_exp + state_exp)
     out = s >> state_exp, saturated at ``message_bits``
-The last is not Lava's, whose messages have no width; each clipped message is counted.
+The last is not Lava's, whose messages have no width: 16 bits unless the parameters say so; each clipped message is
+counted.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class Delta(NeuronModel):
             "spike_exp": -shift,
             "state_exp": shift,
             "cum_error": int(params["cum_error"]),
-            "message_bits": MESSAGE_BITS,
+            "message_bits": int(params.get("message_bits", MESSAGE_BITS)),
         }
         return Quantized(ints, self.code(ints), np.asarray(in_scale) * 2.0**shift)
 

@@ -30,6 +30,8 @@ class ModelInfo:
     parameters: int | None = None
     dataset: str = ""
     dataset_sha256: str = ""
+    reading: str = ""
+    encoder: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

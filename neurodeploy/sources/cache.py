@@ -142,7 +142,7 @@ def _deepened(whole: Graph) -> Graph:
 def _facts(model: Model) -> Facts | None:
     """What is known of the data that the model names, where they are here."""
     try:
-        return datasets.facts(model.dataset) if model.dataset else None
+        return datasets.facts(model.dataset, model.data_loader) if model.dataset else None
     except NeurodeployError:
         return None
 

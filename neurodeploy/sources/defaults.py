@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from .. import convert
 from ..config import INTEGER, BuildConfig
@@ -49,8 +50,16 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     elif "calib" not in config.model_fields_set:
         affordable = int(CONVERTED // (ticks * _macs(source.graph)))
         few = {"calib": min(config.calib, max(LEAST_CALIBRATED, affordable))}
-    found = {"method": method, "timesteps": ticks, "convert": {**own, **config.convert}, **few}
-    return config.model_copy(update={**found, "data": config.data or model.dataset})
+    found: dict[str, Any] = {
+        "method": method,
+        "timesteps": ticks,
+        "convert": {**own, **config.convert},
+        "encoder": config.encoder or model.encoder,
+        **few,
+    }
+    if not config.data:
+        found |= {"data": model.dataset, "loader": {**model.data_loader, **config.loader}}
+    return config.model_copy(update=found)
 
 
 def _ticks_inside(config: BuildConfig, graph: Graph) -> int:

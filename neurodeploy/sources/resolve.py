@@ -70,8 +70,9 @@ class Model:
     """A model that was found but not loaded.
 
     ``readout`` of its graph, ``timesteps`` and ``method`` are defaults that a build may override; ``dataset`` may be
-    empty. ``untrained``: its weights are random. ``convert`` holds options of the method. ``tokenizer`` (a folder, a
-    file, or a name of the hub) makes token ids of texts.
+    empty. ``untrained``: its weights are random. ``convert`` holds options of the method, ``data_loader`` of the format
+    of its data. ``encoder`` sends a still input. ``tokenizer`` (a folder, a file, or a name of the hub) makes token ids
+    of texts.
     """
 
     name: str
@@ -88,6 +89,8 @@ class Model:
     convert: Mapping[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     tokenizer: str = ""
+    data_loader: Mapping[str, Any] = field(default_factory=dict)
+    encoder: str = ""
 
     @property
     def needs_data(self) -> bool:
@@ -268,7 +271,8 @@ def _zoo(asked: Asked) -> Model:
     return Model(
         entry.name, "zoo", f"zoo:{entry.name}", lambda: from_torch(zoo.load(entry.name), entry.spec, entry.name),
         entry.system, entry.title, entry.dataset, entry.method, entry.timesteps, entry.kind == "snn",
-        not entry.trained, entry.convert, fingerprint,
+        not entry.trained, entry.convert, fingerprint, data_loader=entry.loader,
+        encoder=entry.input.encoder,
     )  # fmt: skip
 
 

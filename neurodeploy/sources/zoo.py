@@ -50,11 +50,16 @@ class ModelTable(_Table):
 
 
 class InputTable(_Table):
-    """What the network sees of a pixel p of channel c: ``p * scale[c] + offset[c]``; ``shape`` is (C, H, W)."""
+    """What the network sees of a pixel p of channel c: ``p * scale[c] + offset[c]``; ``shape`` is (C, H, W).
+
+    With ``frames`` the data have an image for each tick. ``encoder``: a still image is sent by these neurons.
+    """
 
     shape: tuple[int, int, int]
     scale: tuple[float, ...]
     offset: tuple[float, ...]
+    frames: bool = False
+    encoder: str = ""
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels (N, C, H, W) as the network sees them, float32."""
@@ -147,12 +152,15 @@ class ZooEntry(_Table):
     weights: WeightsTable = WeightsTable()
     train: TrainTable = TrainTable()
     convert: dict[str, Any] = {}
+    loader: dict[str, Any] = {}
 
     @property
     def spec(self) -> InputSpec:
         """How the network is fed and read."""
         scale, offset = np.array(self.input.scale), np.array(self.input.offset)
-        return InputSpec(self.input.shape, scale, offset, timesteps=self.timesteps, readout=self.readout)
+        return InputSpec(
+            self.input.shape, scale, offset, False, self.timesteps, self.readout, self.input.frames
+        )
 
     @property
     def trained(self) -> bool:
@@ -217,7 +225,8 @@ def dataset(name: str) -> DataSet:
     """The data set that a model of the zoo was trained and tested on."""
     from .. import datasets
 
-    return datasets.load(entry(name).dataset)
+    described = entry(name)
+    return datasets.load(described.dataset, described.loader)
 
 
 @lru_cache(maxsize=1)

@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 import neurodeploy as nd
-from neurodeploy import calibrate, cli, compare, convert, quantize, target
+from neurodeploy import calibrate, cli, compare, convert, datasets, quantize, target
 from neurodeploy.backends._base import BACKENDS
 from neurodeploy.convert._base import METHODS
 from neurodeploy.datasets._base import DATASETS
+from neurodeploy.datasets.recordings._base import RECORDINGS
+from neurodeploy.encoders import ENCODERS, encoded
 from neurodeploy.frontends.leaves._base import LEAVES
 from neurodeploy.image import encode
 from neurodeploy.ir.graph import Graph
@@ -262,3 +264,40 @@ def test_a_data_format_is_one_file(tmp_path: Path) -> None:
         report = built("plain", "--data", "my.toy")
     assert json.loads(Path("out/repro.json").read_text())["data"] == "toy"
     assert report["accuracy"]["samples"] == 2
+
+
+def test_a_format_of_recordings_is_one_file(tmp_path: Path) -> None:
+    text = """
+        import numpy as np
+        from neurodeploy.datasets._events import made
+        from neurodeploy.datasets.recordings._base import Recording
+
+        def read(path):
+            events = np.loadtxt(path, dtype=np.int64, ndmin=2)
+            return made(events.T, path)
+
+        MEMBER = Recording("toy", "a toy", (".toy",), read, lambda path: (2, 3))
+        """
+    for label in "01":
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for index in range(3):
+            (tmp_path / "data" / label / f"{index}.toy").write_text("0 1 1 1\n5 2 0 0\n")
+    with rooms.member(RECORDINGS, tmp_path, toy=text):
+        data = datasets.load(str(tmp_path / "data"), {"ticks": 2})
+        assert data.shape == (2, 2, 3) and data.test_x[0].tolist() == [
+            [[[0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 1, 0]]],
+            [[[0, 0, 1], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]],
+        ]
+
+
+def test_an_encoder_is_one_file(tmp_path: Path) -> None:
+    text = """
+        from neurodeploy.encoders._base import Encoder
+
+        MEMBER = Encoder("toy", "a toy", lambda full, levels, ticks: ("threshold", {"threshold": full / 2}))
+        """
+    with rooms.member(ENCODERS, tmp_path, toy=text):
+        graph = encoded(mini_snn(), "toy", 16, 4)
+        assert graph.nodes["encoder"].model == "threshold"
+        result = compare.verify(integer_program(graph), images(graph, 3, seed=1))
+    assert result.equal, str(result)

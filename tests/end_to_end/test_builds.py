@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from neurodeploy import artifact, cli, datasets, verbs
+from neurodeploy import artifact, cli, verbs
 from neurodeploy.builds import pipeline
 from neurodeploy.errors import MappingError
 from neurodeploy.inputs import samples
 from neurodeploy.mapping.mapper import PLACEMENT
 from tests.fast import fast
-from tests.zoo_data import shipped
+from tests.zoo_data import model_data, shipped
 
 EVAL, VERIFY = 90, 24
 SMALL = ["--eval", str(EVAL), "--verify", str(VERIFY), "--calib", "96", "-q"]
@@ -106,7 +106,7 @@ def test_artifact_holds_what_the_report_says(folder: Path, report: dict[str, Any
     assert saved.mapping is not None and len(saved.mapping.cores) == len(report["cores"])
     repro = json.loads((folder / "repro.json").read_text())
     assert repro["graphs_sha256"]["integer"] == saved.program.graph.content_hash()
-    assert repro["data_sha256"] == datasets.load("digits").hash
+    assert repro["data_sha256"] == model_data(repro["model"]).hash
 
 
 def test_evaluation_of_the_folder_counts_what_the_build_counted(
@@ -125,7 +125,7 @@ def test_evaluation_of_the_folder_counts_what_the_build_counted(
 def test_own_input_gives_the_evaluated_accuracy(
     folder: Path, report: dict[str, Any], backend: str, tmp_path: Path
 ) -> None:
-    test = datasets.load("digits").test
+    test = model_data(report["model"]).test
     images, labels = test.take(samples.stratified(test.labels, EVAL, 0))
     np.save(tmp_path / "x.npy", images)
     arguments = ["run", str(folder), "--backend", backend, "--input", str(tmp_path / "x.npy")]
@@ -136,9 +136,9 @@ def test_own_input_gives_the_evaluated_accuracy(
     assert correct.tolist() == pytest.approx(report["accuracy"]["by_timestep"])
 
 
-def test_layers_can_be_recorded(folder: Path, tmp_path: Path) -> None:
+def test_layers_can_be_recorded(folder: Path, report: dict[str, Any]) -> None:
     name = next(n.name for n in artifact.load(folder).program.graph if n.kind == "neuron")
-    images = datasets.load("digits").test_x[:2]
+    images = model_data(report["model"]).test.take(range(2))[0]
     _, recorded = verbs.run(folder, images, "cpu", [name])
     _, again = verbs.run(folder, images, "loihi-sim", [name])
     assert np.array_equal(recorded[name], again[name]) and recorded[name].any()

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from tests import event_files
 from tests.fuzz.mutators import Sample
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 
@@ -356,6 +357,39 @@ def write_hdf5_jpeg(folder: Path) -> None:
             group["labels"] = np.arange(len(part), dtype=np.uint8) % 2
 
 
+def write_events(folder: Path) -> None:
+    """A folder of recordings for every format and variant: three of each of two classes."""
+    kinds: dict[str, tuple[str, Callable[[Path, np.ndarray], object]]] = {
+        "a": (".bin", event_files.nmnist), "b": (".dat", event_files.dat), "c": (".raw", event_files.evt2),
+        "d": (".raw", lambda path, events: event_files.evt3(path, events, vectors=True)),
+        "e": (".npz", event_files.npz), "f": (".h5", event_files.grouped_h5), "g": (".aedat4", event_files.aedat4),
+        "h": (".hdf5", lambda path, events: event_files.tonic_h5(path, events, 1)),
+    }  # fmt: skip
+    for name, (suffix, write) in kinds.items():
+        for label in "01":
+            place = folder / name / "data" / label
+            place.mkdir(parents=True)
+            for index in range(3):
+                write(place / f"{index}{suffix}", event_files.drawn(index, 20))
+
+
+def read_events(folder: Path) -> object:
+    """As ``build`` does, by the sizes that files say, and by one that the user says."""
+    from neurodeploy import datasets
+    from neurodeploy.errors import UsageError
+
+    spec, found = str(folder / "data"), []
+    for options in ({}, {"size": event_files.SIZE, "by": "count", "levels": 9, "downscale": 3}):
+        try:
+            datasets.facts(spec, options)
+            data = datasets.load(spec, options)
+            found.append((data.train.images, data.test.images))
+        except UsageError:
+            if options:
+                raise
+    return found
+
+
 def write_cifar(folder: Path) -> None:
     """Two records in each of three batches."""
     place = folder / "a" / "cifar-10-batches-bin"
@@ -464,6 +498,7 @@ READERS = {
         FileReader("jsonl", write_texts("data.jsonl", JSONL), read_data("data.jsonl")),
         FileReader("images", write_images, read_data("data")),
         FileReader("hdf5_jpeg", write_hdf5_jpeg, read_data("data.h5")),
+        FileReader("events", write_events, read_events),
         FileReader("cifar", write_cifar, read_data("cifar-10-batches-bin")),
         FileReader("tokenizer", write_tokenizer, read_tokenizer),
         FileReader("weights", write_weights, read_weights, heavy=True),

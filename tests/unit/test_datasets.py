@@ -128,8 +128,18 @@ def test_load_folder_named_like_a_file(tmp_path: Path, name: str, code: str) -> 
 
 
 def test_formats_are_found_and_named() -> None:
-    assert set(DATASETS) == {"cifar_binary", "digits", "hdf5_jpeg", "image_folder", "npz", "texts"}
-    assert datasets.names() == ("digits",)
+    known = {
+        "cifar_binary",
+        "digits",
+        "digits_events",
+        "hdf5_jpeg",
+        "image_folder",
+        "npz",
+        "recordings",
+        "texts",
+    }
+    assert set(DATASETS) == known
+    assert datasets.names() == ("digits", "digits-events")
 
 
 def test_import_brings_numpy_only() -> None:

@@ -16,6 +16,7 @@ import pytest
 from neurodeploy import datasets
 from neurodeploy.datasets import DataSet
 from neurodeploy.datasets._types import array_split
+from neurodeploy.encoders import ENCODERS
 from neurodeploy.errors import ImportModelError, UsageError
 from neurodeploy.sources import zoo
 from tests.fast import fast
@@ -169,6 +170,32 @@ def test_a2os2a_loop_equals_multi_step(digits: DataSet) -> None:
         spiking.set_step_mode(model, "s")
         ticks = torch.stack([model(x) for _ in range(4)])
     assert torch.equal(whole, ticks)
+
+
+def test_a_frame_for_each_tick_is_that_tick() -> None:
+    entry = zoo.entry("events-spikformer")
+    model, frames = zoo.load(entry.name), torch.randint(0, 2, (3, 4, *entry.input.shape)).float()
+    with torch.no_grad():
+        whole = spiking.run(model, frames, 4)
+        spiking.set_step_mode(model, "s")
+        spiking.reset(model)
+        ticks = torch.stack([model(frames[:, t]) for t in range(4)])
+    torch.testing.assert_close(whole, ticks, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_training_sees_what_an_encoder_sends(name: str) -> None:
+    entry = zoo.entry("digits-spikformer")
+    entry = entry.model_copy(update={"input": entry.input.model_copy(update={"encoder": name})})
+    levels = torch.arange(17).float().view(17, 1, 1, 1)
+    sent = train.encoded(train.network_input(levels, entry), entry)[:, :, 0, 0, 0].T.double().numpy()
+    t, x = np.arange(1, 5)[:, None], np.arange(17) / 16
+    wanted = {
+        "rate": np.diff(np.floor(t * x + 0.5), axis=0, prepend=0),
+        "latency": np.diff(5 * x >= 5 - t, axis=0, prepend=False),
+        "delta": x * (t == 1),
+    }
+    np.testing.assert_allclose(sent, wanted[name], atol=1e-7)
 
 
 def test_a2os2a_sends_what_it_declares(digits: DataSet) -> None:
@@ -487,7 +514,7 @@ def test_a_system_is_trained_on_data_of_its_own(
     folder = tmp_path / "models"
     shutil.copytree(zoo.models_folder(), folder, ignore=shutil.ignore_patterns("weights", "checkpoints"))
     monkeypatch.setattr(zoo, "models_folder", lambda: folder)
-    name = train.adapted("spikingresformer", "data/my.npz", data)
+    name = train.adapted("spikingresformer", "data/my.npz", data, {})
     entry = zoo.entry(name)
     assert (name, entry.dataset) == ("spikingresformer-my", str(Path("data/my.npz").resolve()))
     assert entry.input.shape == (3, 16, 16) and entry.input.scale == (1 / 255,)
@@ -497,13 +524,20 @@ def test_a_system_is_trained_on_data_of_its_own(
     assert entry.train == zoo.entry("digits-spikingresformer").train and not entry.weights.tested
     path = folder / f"{name}.toml"
     path.write_text(path.read_text().replace("seed = 1", "seed = 7"))
-    assert zoo.entry(train.adapted("spikingresformer", "data/my.npz", data)).train.seed == 7
+    assert zoo.entry(train.adapted("spikingresformer", "data/my.npz", data, {})).train.seed == 7
     with pytest.raises(UsageError, match="ND908"):
-        train.adapted("spikformr", "data/my.npz", data)
+        train.adapted("spikformr", "data/my.npz", data, {})
     wide = replace(data, train=array_split(data.train_x[:, :, :, :6], few.train_y), shape=(3, 16, 6))
     with pytest.raises(ImportModelError, match="ND190"):
-        train.adapted("vit", "data/wide.npz", wide)
+        train.adapted("vit", "data/wide.npz", wide, {})
     assert not (folder / "vit-wide.toml").exists()
+    frames = np.repeat(np.repeat(few.train_x[:, None] > 7, 2, axis=2), 6, axis=1).astype(np.uint8)
+    camera = replace(
+        few, train=array_split(frames, few.train_y), name="camera", shape=(2, 8, 8), levels=1, ticks=6
+    )
+    entry = zoo.entry(train.adapted("spikformer", "data/camera", camera, {"ticks": 6}))
+    assert (entry.timesteps, entry.loader, entry.input.frames) == (6, {"ticks": 6}, True)
+    assert entry.input.shape == (2, 8, 8) and entry.input.scale == (1.0,)
 
 
 def test_train_command_survives_interruption(
@@ -512,7 +546,7 @@ def test_train_command_survives_interruption(
     entry = tiny("digits-vit")
     monkeypatch.setattr(train.zoo, "entry", lambda name: entry)
     monkeypatch.setattr(train.zoo, "models_folder", lambda: tmp_path)
-    monkeypatch.setattr(train.datasets, "load", lambda spec: few)
+    monkeypatch.setattr(train.datasets, "load", lambda spec, options: few)
     (tmp_path / "digits-vit.toml").write_text("[weights]\nfile = ''\n")
     original = train.Run.epoch
 

