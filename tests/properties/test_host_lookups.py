@@ -150,7 +150,9 @@ def test_what_the_host_sends_is_expected_as_it_is_counted(graph: Graph, data: st
         patch.setattr(mapper, "cheapest", lambda *args: plans.append(choose(*args)) or plans[0])
         mapping = mapper.map_graph(graph, TARGET, optimise="energy")
     (plan,) = plans
-    assert plan.cores == len(mapping.cores)  # no two tiles share a core, where what they send each other is no packet
+    assert plan.cores == len(
+        mapping.cores
+    )  # no two tiles share a core, where what they send each other is no packet
     _, events = MEMBER.run(Program(graph, encode(graph, mapping, TARGET)), x)
     every = [per_tick(t.accounting, tile) for t in plan.tilings.values() for tile in t.tiles]
     column = EVENT_KINDS.index("packets_in")
