@@ -42,10 +42,11 @@ def built(model: str, folder: Path) -> Path:
     from neurodeploy.builds.pipeline import stages
     from neurodeploy.builds.restart import artifact_of
     from neurodeploy.builds.result import Results
+    from neurodeploy.calibrate import unheard
     from neurodeploy.config import BuildConfig
 
     made = stages(
-        BuildConfig(model=model, target="cpu-sim"), target.load("cpu-sim"), "import", lambda fraction: None
+        BuildConfig(model=model, target="cpu-sim"), target.load("cpu-sim"), "import", lambda name: unheard
     )
     path = folder / "program.h5"
     artifact.save(path, artifact_of(Results(tuple(itertools.islice(made, 4)))))  # up to the integer graph

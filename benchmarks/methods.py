@@ -36,6 +36,7 @@ from neurodeploy.builds.integer import quantize
 from neurodeploy.builds.mapped import map_to_cores
 from neurodeploy.builds.paced import Budget
 from neurodeploy.builds.priced import Priced, estimate
+from neurodeploy.calibrate import unheard
 from neurodeploy.config import BuildConfig
 from neurodeploy.convert._sites import is_quantised
 from neurodeploy.ir.graph import Graph
@@ -84,7 +85,7 @@ def measure(
     ranges = calibrate(imported, spiking).ranges
     integer = quantize(imported, spiking, ranges)
     mapped = map_to_cores(imported, integer.graph, place, ranges)
-    evaluated = evaluate(imported, spiking, mapped.program, place, lambda fraction: None)
+    evaluated = evaluate(imported, spiking, mapped.program, place, unheard)
     priced = estimate(imported, mapped.program, place, Budget(math.inf, frozenset({"estimate"})))
     found, accuracy = priced.assessment, evaluated.accuracy
     assert accuracy is not None and found.paper is not None

@@ -61,6 +61,7 @@ def measured(model: str, data: str, calib: int, timesteps: int) -> dict[str, Any
     """Seconds of each stage, the peak in MiB after each, and the content of the integer network."""
     from neurodeploy import target
     from neurodeploy.builds.pipeline import stages
+    from neurodeploy.calibrate import unheard
     from neurodeploy.config import BuildConfig
 
     reader = {"reader": {"pretrained": False}} if model.startswith("timm:") else {}
@@ -68,7 +69,7 @@ def measured(model: str, data: str, calib: int, timesteps: int) -> dict[str, Any
         model=model, target="loihi2", data=data, method="ecmt", convert={"preset": "headline"}, calib=calib,
         timesteps=timesteps, scale=1 / 255, optimise="cores", **reader,
     )  # fmt: skip
-    made = stages(config, target.load("loihi2"), "import", lambda fraction: None)
+    made = stages(config, target.load("loihi2"), "import", lambda name: unheard)
     found: dict[str, Any] = {}
     for step in STEPS:
         start = time.perf_counter()

@@ -23,6 +23,8 @@ VERBS = (
     "ops",
     "explain",
     "doctor",
+    "init",
+    "schema",
 )
 
 

@@ -37,10 +37,15 @@ class Ranges:
         return max(abs(b) for b in self.bounds[name])
 
 
-def batches(x: Array, size: int = BATCH) -> Iterator[Array]:
-    """Consecutive slices of at most ``size`` samples."""
+def unheard(done: int, of: int) -> None:
+    """Who does not ask how far something has come."""
+
+
+def batches(x: Array, size: int = BATCH, heard: Callable[[int, int], None] = unheard) -> Iterator[Array]:
+    """Consecutive slices of at most ``size`` samples; ``heard`` is told after each how many of all are done."""
     for start in range(0, len(x), size):
         yield x[start : start + size]
+        heard(min(start + size, len(x)), len(x))
 
 
 def batch_size(graph: Graph, record: Iterable[str] = ()) -> int:
@@ -55,11 +60,15 @@ def batch_size(graph: Graph, record: Iterable[str] = ()) -> int:
 
 
 def measure_activity(
-    graph: Graph, x: Array, run: Callable[[Array, Sequence[str]], Trace], seed: int = 0
+    graph: Graph,
+    x: Array,
+    run: Callable[[Array, Sequence[str]], Trace],
+    seed: int = 0,
+    heard: Callable[[int, int], None] = unheard,
 ) -> Ranges:
     """Activity of what sends spikes in an integer graph, whose bounds are proven, by a backend's ``run(x, names)``."""
     seen = {name: _Seen() for name in senders(graph)}
-    for batch in batches(x, batch_size(graph, seen)):
+    for batch in batches(x, batch_size(graph, seen), heard):
         trace = run(batch, list(seen))
         for name, found in seen.items():
             for value in trace.values[name]:
@@ -87,7 +96,7 @@ def _shown(graph: Graph, name: str) -> list[Node]:
     return [found for source in node.inputs for found in _shown(graph, source)]
 
 
-def measure(graph: Graph, x: Array, seed: int = 0) -> Ranges:
+def measure(graph: Graph, x: Array, seed: int = 0, heard: Callable[[int, int], None] = unheard) -> Ranges:
     """Ranges of every edge, and activity of all that may be sent, over all ticks of ``x`` (B, *input shape).
 
     Raises ConvertError ND306 naming each node that first makes NaN or infinity.
@@ -102,7 +111,7 @@ def measure(graph: Graph, x: Array, seed: int = 0) -> Ranges:
         if name in seen:
             seen[name].tick(value)
 
-    for batch in batches(x, batch_size(graph)):
+    for batch in batches(x, batch_size(graph), heard):
         interp.run(graph, batch, observe=observe)
         for found in seen.values():
             found.end()

@@ -720,6 +720,9 @@ ND744 a message outgrew its width in a process of Lava
   Sigma-delta processes of Lava do not saturate what they send, the network's populations do. On these inputs a value
   left the declared width, so Lava's result would not be the network's. Give the population more message bits, or run
   it on the cpu backend, which saturates and counts.
+ND745 the environment for Lava cannot be made
+  `neurodeploy lava setup` makes an environment of Python 3.10 with lava-nc beside the cache, by uv. uv is not here,
+  could not fetch what it needs, or what it made cannot import Lava. NEURODEPLOY_LAVA_PYTHON names another interpreter.
 
 === 8xx cost and report
 ND801 two accounts of the same events disagree

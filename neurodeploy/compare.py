@@ -1,12 +1,12 @@
-"""Do two executions agree, integer by integer? And how far are the integers from the float network?
+"""Do two executions agree, integer by integer?
 
 ``verify`` runs the interpreter and any number of backends on the same samples and finds the first place where one of
-them differs; ``sqnr`` compares layer by layer with the spiking network in floats.
+them differs. How far integers are from floats is in :mod:`neurodeploy.beside`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -16,7 +16,7 @@ from . import backends as room
 from .array import Array
 from .backends import proving
 from .backends._base import BACKENDS, Backend
-from .calibrate import batch_size
+from .calibrate import batch_size, unheard
 from .errors import BackendError, Problem, VerifyError
 from .formats._base import FORMATS
 from .ir import interp
@@ -27,7 +27,6 @@ from .program import Program
 
 CHUNK = 64  # samples at a time, fewer where their recorded values would not fit memory
 REORDERED = 8  # samples run a second time in reverse order
-SQNR_MAX_DB = 200.0  # stands for "no difference at all"
 DIFFER = "two executions that should agree differ"
 
 
@@ -105,20 +104,21 @@ def verify(
     x: Array,
     backends: Sequence[str | Backend] | None = None,
     record: Iterable[str] | None = None,
+    heard: Callable[[int, int], None] = unheard,
 ) -> Verification:
     """Compare backends (default: those that verify a build) with the interpreter on raw inputs ``x``, in chunks.
 
     ``record``: values compared at every tick besides the read-outs; default: everything that is sent, namely neurons,
     products and operators. The first few samples also run in reverse order, which must change nothing. Stops after
-    the first chunk with a difference. Raises UsageError ND702 for an unknown backend, BackendError ND701 for one that
-    cannot be used here.
+    the first chunk with a difference. ``heard`` is told how many samples of all are done. Raises UsageError ND702 for
+    an unknown backend, BackendError ND701 for one that cannot be used here.
     """
     chosen = proving(program) if backends is None else backends
     members = [backend if isinstance(backend, Backend) else usable(backend) for backend in chosen]
     graph = program.graph
     names = sent(graph) if record is None else tuple(record)
     order = (*(name for name in graph.nodes if name in names), graph.output.name)
-    found = next(_divergences(program, x, members, order), None)
+    found = next(_divergences(program, x, members, order, heard), None)
     return Verification(found is None, len(x), ("interp", *(m.name for m in members)), found, order)
 
 
@@ -144,7 +144,11 @@ def sent(graph: Graph) -> tuple[str, ...]:
 
 
 def _divergences(
-    program: Program, x: Array, members: Sequence[Backend], order: tuple[str, ...]
+    program: Program,
+    x: Array,
+    members: Sequence[Backend],
+    order: tuple[str, ...],
+    heard: Callable[[int, int], None],
 ) -> Iterator[Divergence]:
     """The first difference of each chunk and backend; then of each backend with itself in another order."""
     names, chunk = order[:-1], min(CHUNK, max(batch_size(program.graph, order), 2))
@@ -158,6 +162,7 @@ def _divergences(
             if (d := first_divergence(trace, expected, order))
         ]
         yield from sorted(found, key=lambda d: d.tick)
+        heard(min(start + chunk, len(x)), len(x))
         forward = forward or [_samples(trace, slice(0, REORDERED)) for trace in traces]
     for member, trace in zip(members, forward, strict=True) if len(x) > 1 else ():  # one sample has one order
         difference = order_matters(program, x[: trace.outputs.shape[1]], member, trace)
@@ -195,48 +200,6 @@ def order_matters(program: Program, x: Array, backend: Backend, forward: Trace) 
     if difference is None:
         return None
     return replace(difference, backend=backend.name, reference=f"{backend.name} in order")
-
-
-def sqnr(spiking: Graph, program: Program, x: Array) -> dict[str, float]:
-    """Signal to quantization noise of every layer in dB, on raw inputs ``x`` (B, *input shape).
-
-    Layers are nodes of the same name in the spiking and in the integer graph; the integer side runs on the cpu
-    backend.
-    """
-    names = comparable(spiking, program.graph)
-    power, chunk = {name: np.zeros(2) for name in names}, min(CHUNK, batch_size(program.graph, names))
-    for start in range(0, len(x), chunk):
-        part = x[start : start + chunk]
-        floats, integers = interp.run(spiking, part, names), usable("cpu").run(program, part, names)[0]
-        for name in names:
-            power[name] += _powers(floats.values[name], integers.values[name], program.graph, name)
-    return {name: _decibels(*pair) for name, pair in power.items() if pair[0] > 0}
-
-
-def comparable(spiking: Graph, integer: Graph) -> tuple[str, ...]:
-    """Nodes that compute the same stream at both levels: same name, same kind, same shape."""
-    return tuple(
-        node.name
-        for node in integer
-        if node.name in spiking.nodes
-        and type(node) is type(spiking.nodes[node.name])
-        and node.kind not in ("input", "output", "const")
-        and integer.shape(node.name) == spiking.shape(node.name)
-        and integer.values[node.name].fixed is not None
-    )
-
-
-def _powers(floats: Array, integers: Array, graph: Graph, name: str) -> Array:
-    """Power of the signal and of its error, of means over ticks: what a rate or a compensated stream stands for."""
-    spec = graph.values[name].fixed
-    scale = np.asarray(spec.scale if spec is not None else 1.0)
-    signal = floats.mean(axis=0)
-    error = integers.mean(axis=0) * scale - signal
-    return np.array([float((signal**2).sum()), float((error**2).sum())])
-
-
-def _decibels(signal: float, noise: float) -> float:
-    return SQNR_MAX_DB if noise == 0 else min(SQNR_MAX_DB, float(10 * np.log10(signal / noise)))
 
 
 def agreement(expected: Array, found: Array) -> dict[str, float]:

@@ -14,6 +14,9 @@ is one sample only, and its ticks go on as long as the program runs.
 
 Lava itself sometimes hangs when a program ends (a message that nobody is told of). ``lava.mend()``, called before
 ``run``, cures that; it changes two methods of Lava's ports and nothing that a network computes.
+
+``lava.setup()`` makes an environment of Python 3.10 with Lava, by which ``--backend lava`` runs from any Python; a
+program like the one above is run in it.
 """
 
 from __future__ import annotations
@@ -21,18 +24,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from .backends import usable
 from .backends._base import Description, Row
 from .backends.lava import MEMBER, lowered
+from .backends.lava.place import here, setup
 from .backends.lava.plan import Granularity, plan
 from .backends.lava.wakeups import mend
+from .errors import BackendError, Problem
 from .ir.graph import raw_range
 from .program import Program
 
 if TYPE_CHECKING:
     from .ir.graph import Graph
 
-__all__ = ["Description", "Row", "describe", "mend", "network"]
+__all__ = ["Description", "Row", "describe", "mend", "network", "setup"]
 
 
 def describe(program: Program, granularity: Granularity = "layer") -> Description:
@@ -53,7 +57,8 @@ def network(
     BackendError ND701 without Lava, ND742 for one process per core of a program that is not mapped, ND515 for a
     recurrent loop that takes longer than its delays.
     """
-    usable("lava")
+    if reason := here():
+        raise BackendError(Problem("ND701", "the backend lava cannot be used here", "lava", reason))
     from .backends.lava.processes.own import Network
 
     program = program if isinstance(program, Program) else Program(program)

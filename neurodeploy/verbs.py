@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from .builds.reuse import crosscheck, described, evaluate, export, kernels, label, run, traced, verify
     from .codes import explained as explain
     from .environment import usable as doctor
+    from .schemas import schema
     from .sources.zoo import ZooEntry
+    from .starting import init
     from .support import Verdict
     from .target import Target
 
 __all__ = [
-    "build", "check", "crosscheck", "described", "doctor", "evaluate", "explain", "export", "kernels", "label",
-    "models", "ops", "report", "run", "targets", "traced", "verify",
+    "build", "check", "crosscheck", "described", "doctor", "evaluate", "explain", "export", "init", "kernels",
+    "label", "models", "ops", "report", "run", "schema", "targets", "traced", "verify",
 ]  # fmt: skip
 
 #: verb -> module and name of what does it
 PLACES = {
-    "explain": ("codes", "explained"), "doctor": ("environment", "usable"),
+    "explain": ("codes", "explained"), "doctor": ("environment", "usable"), "init": ("starting", "init"),
+    "schema": ("schemas", "schema"),
     **{name: ("builds.reuse", name)
        for name in ("crosscheck", "described", "evaluate", "export", "kernels", "label", "run", "traced", "verify")},
 }  # fmt: skip

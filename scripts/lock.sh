@@ -15,11 +15,14 @@ lock() {
 }
 
 mkdir -p requirements
-networks=(--extra timm --extra hf --extra torchvision --extra events --extra cluster) # what their tests need
+networks=(--extra timm --extra hf --extra torchvision --extra events --extra cluster --extra plots) # what their tests need
 lock 3.10 py310.txt --extra lava "${networks[@]}" --extra dev "$@" pyproject.toml
 lock 3.10 py310-core.txt "${networks[@]}" --extra dev "$@" pyproject.toml
 for version in 3.11 3.12 3.13; do
     lock "$version" "py${version/./}.txt" "${networks[@]}" --extra dev "$@" pyproject.toml
 done
+# What `neurodeploy lava setup` makes: Lava, and what the process that runs it reads jobs with. It ships in the package.
+printf '%s\n' lava-nc==0.10.0 'numpy<2' 'scipy>=1.10' 'h5py>=3.8' 'pydantic>=2.5' 'tomli>=2.0' 'setuptools<81' |
+    lock 3.10 ../neurodeploy/backends/lava/requirements.txt "$@" -
 # What `make test-libraries` puts before the environment: without what it needs, which the environment has.
 printf '%s\n' spikingjelly==0.0.0.0.12 norse==1.1.0 nirtorch==2.6 | lock 3.10 libraries.txt --no-deps -

@@ -23,6 +23,7 @@ from neurodeploy.frontends.proof.types import ImportCheck
 from neurodeploy.inputs.samples import SYNTHETIC
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.levels import LEVELS
 from neurodeploy.ir.nodes import (
     Const,
     Delay,
@@ -41,7 +42,18 @@ from neurodeploy.ir.types import Fixed, Interval
 from neurodeploy.mapping.types import Core, Demand, Group, Mapping, Piece
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
-from neurodeploy.report.inputs import Accuracy, BitTrue, ModelInfo, ReportInputs, Stage, raster
+from neurodeploy.report.inputs import (
+    Accuracy,
+    Answers,
+    Beside,
+    BitTrue,
+    Layer,
+    ModelInfo,
+    ReportInputs,
+    Stage,
+    Wrong,
+    raster,
+)
 from neurodeploy.target import Target, load
 from tests.networks import images, mini_snn, mini_vit
 
@@ -253,11 +265,17 @@ def inputs(method: str = "ecmt", target_name: str = "loihi-sim", **sizes: int) -
             source=0.9833,
             spiking=0.975,
             integer=0.9722,
-            by_timestep=(0.61, 0.9, 0.9611, 0.9722)[:ticks],
+            by_level={
+                "source": (0.9833,),
+                "spiking": (0.64, 0.91, 0.9639, 0.975)[:ticks],
+                "integer": (0.61, 0.9, 0.9611, 0.9722)[:ticks],
+            },
+            answers=answers(),
         ),
         import_check=checked(ticks).as_dict(),
         bit_true=BitTrue(equal=True, samples=100, backends=("cpu", "loihi-sim", "interp")),
-        sqnr_db={n.name: 18.0 + 3 * i % 17 for i, n in enumerate(graph.of(Synapse, Product))},
+        beside=beside(graph),
+        classes=("zero", "one", "two"),
         saturations={"b0.fc1": 2},
         grades=grades,
         raster=raster(graph, trace),
@@ -276,6 +294,29 @@ def inputs(method: str = "ecmt", target_name: str = "loihi-sim", **sizes: int) -
             "command": "build mini",
         },
     )
+
+
+def beside(graph: Graph) -> Beside:
+    noise = {n.name: 18.0 + 3 * i % 17 for i, n in enumerate(graph.of(Synapse, Product))}
+    rows = [
+        Layer(name=name, kind="synapse", low=-1.0, high=2.0, noise_db=None if i == 1 else 12.5, quantised_db=found,
+              counts={level: tuple(range(4)) for level in LEVELS}, tick=i % 2 if i < 3 else None,
+              points=dict.fromkeys(LEVELS, (0.0, 1.5)), parted=0.25 if i < 3 else None)
+        for i, (name, found) in enumerate(noise.items())
+    ]  # fmt: skip
+    return Beside(sqnr_db=noise, layers=tuple(rows), samples=8)
+
+
+def answers() -> Answers:
+    pairs = (
+        (0, 0, {"source": 8, "spiking": 8, "integer": 7}),
+        (0, 2, {"integer": 1}),
+        (1, 1, {"integer": 3}),
+    )
+    shown = {"width": 3, "height": 2, "palette": ["#000000", "#ff8800"], "codes": "010011"}
+    said = {"source": 0, "spiking": 0, "integer": 2}
+    return Answers(pairs=pairs, wrong=(Wrong(sample=5, label=0, said=said, picture=shown),
+                                       Wrong(sample=7, label=1, said=said, text="a text")))  # fmt: skip
 
 
 def _grade(node: Any) -> Evidence:
@@ -306,7 +347,7 @@ def synthetic() -> ReportInputs:
         spiking=None,
         integer=graph,
         accuracy=None,
-        sqnr_db={},
+        beside=Beside(),
         stimulus=facts,
         config={**base.config, "optimise": "energy"},
         import_check={},

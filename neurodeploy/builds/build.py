@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import report
+from ..array import Array
 from ..errors import MappingError, NeurodeployError, Problem
 from ..report import PAGE, html, units
+from ..report.plots import Plots
+from . import traces
+from .traces import LayerTrace
 
 Report = Mapping[str, Any]
 Table = Any  # a pandas frame, or a list of rows
@@ -47,6 +51,17 @@ class Build:
     def links(self) -> Table:
         """A row for each link of the mesh, as :attr:`layers`."""
         return _table(self.report.get("links", ()))
+
+    @property
+    def plot(self) -> Plots:
+        """Drawings as matplotlib figures, such as ``plot.energy()``."""
+        return Plots(self.report)
+
+    def trace(
+        self, name: str, x: Array | str | Path | None = None, samples: int = traces.SAMPLES
+    ) -> LayerTrace:
+        """What a layer says at every level; arguments as those of :func:`neurodeploy.builds.traces.trace`."""
+        return traces.trace(self.folder, name, x, samples)
 
     def __fspath__(self) -> str:
         return str(self.folder)

@@ -10,14 +10,14 @@ import numpy as np
 from .. import calibrate as calibration
 from .. import compare
 from ..array import Array
-from ..calibrate import Ranges
+from ..calibrate import Ranges, unheard
 from ..inputs.samples import SYNTHETIC
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron
 from ..ir.trace import Trace
 from ..program import Program
 from .imported import Imported
-from .result import Result
+from .result import Progress, Result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,16 +27,18 @@ class Calibrated(Result):
     ranges: Ranges
 
 
-def calibrate(found: Imported, spiking: Graph | None) -> Calibrated:
+def calibrate(found: Imported, spiking: Graph | None, progress: Progress = unheard) -> Calibrated:
     """Ranges and activity of the spiking graph, or the activity of a source that holds integers.
 
     Raises ConvertError ND306 naming each node that first makes NaN or infinity.
     """
     images = found.stimulus.calibration(found.config.calib)
     if spiking is None:
-        ranges = calibration.measure_activity(found.graph, images, _on_cpu(found.graph), found.config.seed)
+        ranges = calibration.measure_activity(
+            found.graph, images, _on_cpu(found.graph), found.config.seed, progress
+        )
     else:
-        ranges = calibration.measure(spiking, images, found.config.seed)
+        ranges = calibration.measure(spiking, images, found.config.seed, progress)
     populations = (spiking or found.graph).of(Neuron)
     rates = [ranges.activity[node.name].mean for node in populations]
     activity = f", mean activity {100 * float(np.mean(rates)):.1f} %" if rates else ""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from .. import datasets, sources, support
+from .. import datasets, handed, sources, support
 from ..config import BuildConfig
 from ..convert import named
 from ..errors import GraphError, Problem, QuantizeError, UsageError
@@ -31,7 +31,7 @@ COUNT, RATE = 4, 0.5
 OBJECTIVE = "cores"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Check:
     """What stands between a network and a target: a verdict per node and every problem.
 
@@ -54,6 +54,15 @@ class Check:
     def blocked(self) -> bool:
         """True if anything but warnings was found."""
         return any(p.severity == "error" for p in self.problems)
+
+    def __repr__(self) -> str:
+        cores = f", {self.cores[0]} of {self.cores[1]} cores" if self.cores else ""
+        verdict = "blocked" if self.blocked else "can run"
+        codes = ", ".join(dict.fromkeys(p.code for p in self.problems))
+        model = (
+            self.model.removeprefix("handed:").rpartition("-")[0] if handed.named(self.model) else self.model
+        )
+        return f"<Check {model} on {self.target} by {self.method}: {verdict}{cores}{codes and '; ' + codes}>"
 
 
 def check(asked: BuildConfig) -> Check:

@@ -20,6 +20,7 @@ from ..cost.paper import trained
 from ..errors import Problem
 from ..evaluation import LEVELS, predictions
 from ..inputs.samples import SYNTHETIC, Recorded, tokens
+from ..inputs.texts import spelling
 from ..ir import interp
 from ..ir.graph import Graph
 from ..mapping.checks import doubtful, overflows
@@ -27,6 +28,7 @@ from ..program import Program
 from ..report.inputs import Accuracy
 from ..target import Target
 from . import quality
+from .answered import Collected
 from .imported import Imported
 from .result import Progress, Result
 from .silent import Spoken, meaningless, populations, says_nothing, silent
@@ -144,7 +146,7 @@ def judged(
     """
     from ..simulate import pools
 
-    size, done = batch_size(stimulus.graph), 0
+    size, done, heard = batch_size(stimulus.graph), 0, Collected(stimulus.data.levels)
     correct = dict.fromkeys(runs, np.zeros(1, np.int64))
     for images in stimulus.batches(len(labels), size * pools.threads()):
         here = labels[done : done + len(images)]
@@ -153,19 +155,22 @@ def judged(
             kept = next((answers[other] for other in answers if runs[other] is run), None)
             answers[name] = _in_batches(size, run, images, name != "integer") if kept is None else kept
             correct[name] = correct[name] + (answers[name] == here).sum(axis=1)
+        heard.hear(images, here, answers, done)
         done += len(images)
-        progress(done / len(labels))
+        progress(done, len(labels))
     last = {name: int(right[-1]) for name, right in correct.items()}
-    return _accuracy(correct, len(labels)), {"test": {"samples": len(labels), **last}}
+    return _accuracy(correct, len(labels), heard), {"test": {"samples": len(labels), **last}}
 
 
-def _accuracy(correct: Mapping[str, Array], samples: int) -> Accuracy:
+def _accuracy(correct: Mapping[str, Array], samples: int, heard: Collected) -> Accuracy:
     """From correct answers after each tick, by level."""
-    by_tick = tuple(float(count) / samples for count in correct["integer"])
+    by_level = {level: tuple(float(count) / samples for count in found) for level, found in correct.items()}
     source, spiking, integer = (
         float(correct[name][-1]) / samples if name in correct else None for name in LEVELS
     )
-    return Accuracy(samples=samples, source=source, spiking=spiking, integer=integer, by_timestep=by_tick)
+    return Accuracy(
+        samples=samples, source=source, spiking=spiking, integer=integer, by_level=by_level, answers=heard.told()
+    )  # fmt: skip
 
 
 def _in_batches(size: int, run: Answers, images: Array, side_by_side: bool = False) -> Array:
@@ -195,8 +200,16 @@ def _compared(
     without, fact = _no_labels(found, labels)
     accuracy = None
     if labels is not None and not without:
-        right = {level: (predictions(y) == labels).sum(axis=1) for level, y in outputs.items()}
-        accuracy = replace(_accuracy(right, len(labels)), meaningless=meaningless(seen.spoken, labels))
+        said = {level: predictions(y) for level, y in outputs.items()}
+        right = {level: (y == labels).sum(axis=1) for level, y in said.items()}
+        heard = Collected(1, spelling(found.tokenizer))
+        size = batch_size(spiking)
+        for done, raw in zip(
+            range(0, samples, size), found.stimulus.batches(found.config.eval, size), strict=True
+        ):
+            batch = slice(done, done + len(raw))
+            heard.hear(raw, labels[batch], {level: y[:, batch] for level, y in said.items()}, done)
+        accuracy = replace(_accuracy(right, len(labels), heard), meaningless=meaningless(seen.spoken, labels))
         counts |= {level: int(count[-1]) for level, count in right.items()}
         fact = " -> ".join(f"{level} {100 * getattr(accuracy, level):.1f} %" for level in LEVELS)
     lost = (

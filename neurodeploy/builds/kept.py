@@ -30,7 +30,7 @@ from ..files import cache_folder
 from ..inputs.texts import OneHot
 from ..ir import store
 from ..ir.codec import CodecError
-from ..report.inputs import Accuracy, BitTrue
+from ..report.inputs import Accuracy, Answers, Beside, BitTrue, Layer, Wrong
 from ..rooms import ROOMS
 from ..sources import cache as sources
 from ..target import Target
@@ -48,7 +48,10 @@ WORTH = 2.0  # seconds that a stage must take to be kept
 MOST, MOST_BYTES = 32, 4 << 30  # of all that is kept; the oldest go first
 
 KINDS: tuple[type[Result], ...] = (Converted, Calibrated, Integer, Mapped, Evaluated, Verified)
-CLASSES = {**artifact.CLASSES, **{kind.__name__: kind for kind in (*KINDS, Accuracy, BitTrue)}}
+CLASSES = {
+    **artifact.CLASSES,
+    **{kind.__name__: kind for kind in (*KINDS, Accuracy, Answers, Wrong, BitTrue, Beside, Layer)},
+}
 
 R = TypeVar("R", bound=Result)
 

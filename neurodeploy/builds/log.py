@@ -19,15 +19,16 @@ STAGE_NAMES = ("import", "convert", "calibrate", "quantize", "map", "evaluate", 
 class Event:
     """Something a user may want to see while a build runs.
 
-    ``begin`` carries the facts to print first; a stage comes as ``start``, any number of ``progress`` (fraction 0 .. 1)
-    and ``finish`` with its time and headline fact.
+    ``begin`` carries the facts to print first; a stage comes as ``start``, any number of ``progress`` (samples that are
+    ``done``, ``of`` so many) and ``finish`` with its time and headline fact.
     """
 
     kind: Literal["begin", "start", "progress", "finish"]
     stage: str = ""
     index: int = 0
     total: int = len(STAGE_NAMES)
-    fraction: float = 0.0
+    done: int = 0
+    of: int = 0
     seconds: float = 0.0
     fact: str = ""
     facts: tuple[tuple[str, str], ...] = ()
@@ -57,14 +58,14 @@ class Log:
         """A stage begins."""
         self._pass_on(Event("start", name, STAGE_NAMES.index(name) + 1))
 
-    def advance(self, name: str, fraction: float) -> None:
+    def advance(self, name: str, done: int, of: int) -> None:
         """A stage has come this far."""
-        self._pass_on(Event("progress", name, STAGE_NAMES.index(name) + 1, fraction=fraction))
+        self._pass_on(Event("progress", name, STAGE_NAMES.index(name) + 1, done=done, of=of))
 
     def finish(self, name: str, seconds: float, fact: str) -> None:
         """A stage is done."""
         place = STAGE_NAMES.index(name) + 1
-        self._emit(Event("finish", name, place, fraction=1.0, seconds=seconds, fact=fact))
+        self._emit(Event("finish", name, place, seconds=seconds, fact=fact))
 
     def write(self, text: str) -> None:
         """More text for the log alone."""

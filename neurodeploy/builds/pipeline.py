@@ -6,13 +6,15 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import artifact, compare, config, encoders, files, handed, report
 from ..config import BuildConfig
+from ..convert import named as convert_named
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..interrupts import heed
 from ..mapping.objectives._base import OBJECTIVES
@@ -21,6 +23,7 @@ from ..mapping.written import FILE, written
 from ..publishing import FILES, publish
 from ..registry import Room
 from ..report import html
+from ..sources import factories, zoo
 from ..target import Target, load
 from . import parts
 from .build import Build
@@ -78,11 +81,11 @@ def run(
     require_members(chosen)
     keeper = Keeper(target := target_of(chosen))
     place = Path(os.path.realpath(chosen.folder))  # renames need the same file system, wherever a link leads
-    with scratch(place) as partial:
-        log = Log(partial / "build.log", progress)
+    with scratch(place) as made:
+        log = Log(made / "build.log", progress)
         try:
             results, timed = _run_stages(chosen, target, log, start, to, keeper)
-            result = _report(results, target, partial, log, timed, complete=to == "report")
+            result = _report(results, target, made, log, timed, complete=to == "report")
         except (NeurodeployError, KeyboardInterrupt):
             raise
         except Exception as error:  # a bug: its traceback goes beside the folder, which stays as it was
@@ -90,7 +93,7 @@ def run(
             log.rescue(place.with_name(f"{place.name}.error.log"), error)
             raise
         log.close()
-        names = publish(partial, place)
+        names = publish(made, place)
     keeper.forget()
     return replace(result, written=names)
 
@@ -100,11 +103,19 @@ MEMBERS: Mapping[str, Room[Any]] = {"optimise": OBJECTIVES, "placement": PLACEME
 
 
 def require_members(chosen: BuildConfig) -> None:
-    """UsageError ND904 for a key whose value names no member of its room, ND930 for a broken one."""
+    """UsageError ND904 for a key whose value names no member of its room, ND930 for a broken one.
+
+    ND307, ND302 and ND303 for the method and its options, where the config or the zoo names one, and ND111 for a
+    factory that is not there: all of that is known before a network is made.
+    """
     for key, room in MEMBERS.items():
         name = getattr(chosen, key)
         if name is not None:
             room.named(name, "ND904", room.interface.__name__.lower(), key)
+    factories.require(chosen.model)
+    method = chosen.method or (zoo.entry(chosen.model).method if chosen.model in zoo.names() else "")
+    if method and method != config.INTEGER:
+        convert_named(method).configure(chosen.convert)
 
 
 def target_of(chosen: BuildConfig) -> Target:
@@ -117,25 +128,35 @@ def target_of(chosen: BuildConfig) -> Target:
 
 
 def stages(
-    asked: BuildConfig, target: Target, start: str, progress: Progress, keeper: Keeper | None = None
+    asked: BuildConfig,
+    target: Target,
+    start: str,
+    tell: Callable[[str], Progress],
+    keeper: Keeper | None = None,
 ) -> Iterator[Result]:
-    """The results of the first eight stages, each made when it is asked for, or kept from an earlier build."""
+    """The results of the first eight stages, each made when it is asked for, or kept from an earlier build.
+
+    ``tell(name)`` is what hears how far a stage has come.
+    """
     yield (imported := import_model(asked))
     if keeper is not None and start == STAGE_NAMES[0]:  # an artifact may hold what this code would not make
         keeper.begin(imported)
     kept, get = restored(imported, start), (keeper or Keeper(target)).get
     yield (converted := kept.converted or get(Converted, lambda: convert(imported)))
     spiking = converted.graph
-    yield (calibrated := kept.calibrated or get(Calibrated, lambda: calibrate(imported, spiking)))
+    yield (
+        calibrated := kept.calibrated
+        or get(Calibrated, lambda: calibrate(imported, spiking, tell("calibrate")))
+    )
     ranges = calibrated.ranges
     yield (integer := kept.integer or get(Integer, lambda: quantize(imported, spiking, ranges)))
     graph = integer.graph
     yield (mapped := kept.mapped or get(Mapped, lambda: map_to_cores(imported, graph, target, ranges)))
     program = mapped.program
-    yield get(Evaluated, lambda: evaluate(imported, spiking, program, target, progress))
+    yield get(Evaluated, lambda: evaluate(imported, spiking, program, target, tell("evaluate")))
     budget = Budget.of(asked)
-    yield get(Verified, lambda: verify(imported, spiking, program, target, budget))
-    yield estimate(imported, program, target, budget)
+    yield get(Verified, lambda: verify(imported, spiking, program, target, budget, tell("verify")))
+    yield estimate(imported, program, target, budget, tell("estimate"))
 
 
 def _run_stages(
@@ -143,7 +164,7 @@ def _run_stages(
 ) -> tuple[Results, list[report.Stage]]:
     """The results of all stages up to ``to``, and the times of those that ran."""
     results, timed = Results(), []
-    made = stages(chosen, target, start, lambda fraction: log.advance("evaluate", fraction), keeper)
+    made = stages(chosen, target, start, lambda name: partial(log.advance, name), keeper)
     kept = STAGE_NAMES[1 : STAGE_NAMES.index(start)]
     for name in STAGE_NAMES[: min(STAGE_NAMES.index(to) + 1, len(STAGE_NAMES) - 1)]:
         if name in kept:
@@ -198,7 +219,7 @@ def _facts(found: Imported, target: Target) -> Iterator[tuple[str, str]]:
 
 
 def _report(
-    results: Results, target: Target, partial: Path, log: Log, timed: Sequence[report.Stage], complete: bool
+    results: Results, target: Target, place: Path, log: Log, timed: Sequence[report.Stage], complete: bool
 ) -> Build:
     """Write every file of the build into the scratch folder."""
     began = time.perf_counter()
@@ -206,19 +227,19 @@ def _report(
     chosen, saved = results[Imported].config, artifact_of(results)
     provenance = provenance_of(results, saved, target)
     saved = replace(saved, provenance=provenance)
-    provenance = {**provenance, "program_sha256": artifact.save(partial / artifact.FILE, saved)}
-    files.write_text(partial / parts.SETTINGS, config.dump(chosen))
-    handed.give(partial, (chosen.model, chosen.data))
+    provenance = {**provenance, "program_sha256": artifact.save(place / artifact.FILE, saved)}
+    files.write_text(place / parts.SETTINGS, config.dump(chosen))
+    handed.give(place, (chosen.model, chosen.data))
     if (mapped := results.get(Mapped)) is not None:
-        files.write_text(partial / FILE, written(mapped.mapping, target))
+        files.write_text(place / FILE, written(mapped.mapping, target))
     data: dict[str, Any] = {}
     if complete:
         data = report.build(report_inputs(results, target, timed, provenance))
-        report.write(data, partial)
-        html.write(data, partial)
-    record = {**provenance, "files_sha256": parts.hashes(partial)}
-    files.write_text(partial / parts.RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
-    count = len(list(partial.iterdir()))
+        report.write(data, place)
+        html.write(data, place)
+    record = {**provenance, "files_sha256": parts.hashes(place)}
+    files.write_text(place / parts.RECORD, json.dumps(record, indent=1, sort_keys=True) + "\n")
+    count = len(list(place.iterdir()))
     log.finish("report", time.perf_counter() - began, f"{count} files in {chosen.folder}")
     return Build(chosen.folder, data, errors=tuple(_errors(results)), warnings=results.warnings)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import compare, cost, sampled
 from ..array import Array
-from ..calibrate import batch_size, batches
+from ..calibrate import batch_size, batches, unheard
 from ..cost import booked
 from ..inputs.samples import SYNTHETIC
 from ..ir.nodes import Neuron
@@ -17,7 +17,7 @@ from ..report.units import quantity
 from ..target import Target
 from .imported import Imported
 from .paced import Budget
-from .result import Result
+from .result import Progress, Result
 
 #: energy and latency are means over so many test samples, at most as many as are evaluated if drawn
 EVENT_SAMPLES = 32
@@ -35,7 +35,9 @@ class Priced(Result):
     wanted: int
 
 
-def estimate(found: Imported, program: Program, target: Target, budget: Budget) -> Priced:
+def estimate(
+    found: Imported, program: Program, target: Target, budget: Budget, progress: Progress = unheard
+) -> Priced:
     """What an inference costs, by running it core by core where it fits."""
     most = min(EVENT_SAMPLES, found.config.eval or EVENT_SAMPLES) if found.synthetic else EVENT_SAMPLES
     mapping = program.mapping
@@ -48,7 +50,7 @@ def estimate(found: Imported, program: Program, target: Target, budget: Budget) 
 
     def assessed(x: Array) -> tuple[cost.Assessment, Trace]:
         events = _events(program, target, x) if mapped else None
-        counts, trace = _counts(program, x)
+        counts, trace = _counts(program, x, progress)
         return cost.assess(program, target, found.graph, events, counts, silicon), trace
 
     most = found.config.estimate or most
@@ -75,14 +77,14 @@ def _together(program: Program, most: int) -> int:
     return min(most, batch_size(graph, booked.names(graph)), max(counted, 1))
 
 
-def _counts(program: Program, images: Array) -> tuple[cost.Counts, Trace]:
+def _counts(program: Program, images: Array, progress: Progress) -> tuple[cost.Counts, Trace]:
     """Counts of the recorded network, in batches that fit memory, and the trace of the first batch."""
     graph, cpu = program.graph, compare.usable("cpu")
     record = tuple(dict.fromkeys([*cost.names_to_record(graph), *(node.name for node in graph.of(Neuron))]))
-    first, *rest = batches(images, batch_size(graph, record))
-    trace, _ = cpu.run(program, first, record)
+    each = batches(images, batch_size(graph, record), progress)
+    trace, _ = cpu.run(program, next(each), record)
     counts = cost.count(graph, trace)
-    for batch in rest:
+    for batch in each:
         counts += cost.count(graph, cpu.run(program, batch, record)[0])
     return counts, trace
 

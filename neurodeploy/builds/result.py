@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from ..errors import Problem
 
-#: what a stage calls with the share of its work that is done, 0 .. 1
-Progress = Callable[[float], None]
+#: what a stage calls with the samples that are done, and all of them
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -12,7 +12,7 @@ from .. import target as targets
 from ..array import Array
 from ..backends import granular, proving
 from ..backends._base import BACKENDS, Description, Kernel
-from ..calibrate import batch_size
+from ..calibrate import batch_size, unheard
 from ..config import TIME_BUDGET, validate
 from ..errors import BackendError, Problem, UsageError, unknown_name
 from ..formats._base import FORMATS, Replay
@@ -23,6 +23,7 @@ from ..ir.trace import Trace
 from .evaluated import remedies, saturated
 from .paced import Budget
 from .parts import opened
+from .result import Progress
 from .verified import joined, sample
 
 #: samples of an export that names no number: carried in the file, or run to compare
@@ -132,13 +133,14 @@ def verify(
     data: object = "",
     granularity: str = "",
     time_budget: float = TIME_BUDGET,
+    heard: Progress = unheard,
 ) -> compare.Verification:
     """The artifact's integer graph by the interpreter against backends (default: those that verify a build).
 
     Test images come from ``data``, or else from the data of the build: UsageError ND935 if they are not found, ND936 if
     they have changed. A build without data is verified on the synthetic input that it was measured on. Without a number
     of ``samples`` there are as many as are expected to fit ``time_budget`` seconds, at most 100; UsageError ND904 for
-    an impossible one. ``granularity`` as for :func:`run`.
+    an impossible one. ``granularity`` as for :func:`run`; ``heard`` is told how many samples of all are done.
     """
     asked = validate({"time_budget": time_budget, **({} if samples is None else {"verify": samples})})
     saved = opened(folder)
@@ -154,7 +156,8 @@ def verify(
     if program.unimaged and program.mapping is not None and not backends:
         cores, spent = sample(program, targets.load(program.mapping.target), draw, budget)
     ran = budget.run(
-        "verify", program.graph, draw, asked.verify, lambda x: compare.verify(program, x, members), compare.runs, spent
+        "verify", program.graph, draw, asked.verify, lambda x: compare.verify(program, x, members, heard=heard),
+        compare.runs, spent,
     )  # fmt: skip
     return joined(ran.found, cores, ran.cut)
 

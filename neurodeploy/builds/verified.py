@@ -1,29 +1,30 @@
-"""Stage 7, verify: interpreter and backends give the same integers at every node and tick; noise of each layer."""
+"""Stage 7, verify: interpreter and backends give the same integers at every node and tick; levels layer by layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from .. import compare, sampled
+from .. import beside, compare, sampled
 from ..array import Array
+from ..calibrate import unheard
 from ..ir.graph import Graph
 from ..program import Program
-from ..report.inputs import BitTrue
+from ..report.inputs import Beside, BitTrue
 from ..sampled import Sampled
 from ..target import Target
 from . import quality
 from .evaluated import NO_FLOATS
 from .imported import Imported
 from .paced import Budget
-from .result import Result
+from .result import Progress, Result
 
 SQNR_SAMPLES = 32  # signal and error are sums over many elements: few samples do
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Verified(Result):
-    """Whether all executions agree (None: not asked), and the signal to quantisation noise of each layer, dB.
+    """Whether all executions agree (None: not asked), and what each layer says at every level.
 
     ``wanted`` is the number of samples that would have run without a budget, ``sampled`` says which cores did where not
     all of them could.
@@ -32,30 +33,36 @@ class Verified(Result):
     bit_true: BitTrue | None = None
     wanted: int = 0
     sampled: str = ""
-    sqnr_db: Mapping[str, float] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
 
 
 def verify(
-    found: Imported, spiking: Graph | None, program: Program, target: Target, budget: Budget
+    found: Imported,
+    spiking: Graph | None,
+    program: Program,
+    target: Target,
+    budget: Budget,
+    progress: Progress = unheard,
 ) -> Verified:
     """The interpreter against the backends that prove a build, on samples of the test split."""
     if not found.config.verify:
         return Verified(reasons={"bit_true": "no samples were asked for (--verify 0)"}, fact="skipped")
 
-    def compared(x: Array) -> tuple[compare.Verification, dict[str, float]]:
-        return compare.verify(program, x), compare.sqnr(spiking, program, x[:SQNR_SAMPLES]) if spiking else {}
+    def compared(x: Array) -> tuple[compare.Verification, Beside]:
+        levels = beside.compared(found.graph, spiking, program, x[:SQNR_SAMPLES]) if spiking else Beside()
+        return compare.verify(program, x, heard=progress), levels
 
     draw = found.stimulus.draw
     cores, spent = sample(program, target, draw, budget)
     ran = budget.run("verify", program.graph, draw, found.config.verify, compared, runs, spent)
-    result, noise = joined(ran.found[0], cores, ran.cut), ran.found[1]
+    result, levels = joined(ran.found[0], cores, ran.cut), ran.found[1]
     bit_true = BitTrue(
         equal=result.equal, samples=ran.samples, backends=result.backends, divergence=str(result.divergence or "")
     )  # fmt: skip
-    warnings = tuple(quality.noisy(spiking, noise, found.config)) if spiking else ()
+    warnings = tuple(quality.noisy(spiking, levels.sqnr_db, found.config)) if spiking else ()
     return Verified(
-        bit_true=bit_true, wanted=ran.wanted, sampled=result.sampled, sqnr_db=noise, warnings=warnings,
-        reasons={} if spiking else {"layers.sqnr_db": NO_FLOATS}, fact=str(result),
+        bit_true=bit_true, wanted=ran.wanted, sampled=result.sampled, beside=levels, warnings=warnings,
+        reasons={} if spiking else dict.fromkeys(("layers.sqnr_db", "beside.layers"), NO_FLOATS), fact=str(result),
     )  # fmt: skip
 
 

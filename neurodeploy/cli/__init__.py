@@ -3,7 +3,7 @@
 Progress and stage lines go to stderr, results to stdout. Heavy imports happen inside the commands: ``--help`` is fast.
 """
 
-from . import build, check, run, evaluate, verify, export, report, listings  # noqa: I001 - in the order of the help
+from . import build, check, run, evaluate, verify, export, report, init, lava, listings  # noqa: I001 - in the order of the help
 from .app import app
 from .entry import call, main
 
@@ -14,6 +14,8 @@ __all__ = [
     "check",
     "evaluate",
     "export",
+    "init",
+    "lava",
     "listings",
     "main",
     "report",

@@ -16,6 +16,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 target_app = typer.Typer(help="Limits and coefficients of targets, with sources.", no_args_is_help=True)
 app.add_typer(target_app, name="targets")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 from ..errors import NeurodeployError
-from ..visible import visible
 from .app import app
+from .bar import Bar
 from .flags import (
     Calib,
     Chips,
@@ -100,8 +99,8 @@ def build(
     _limit_threads(chosen.jobs)
     from ..builds import pipeline
 
-    with _Progress() as listener:
-        result = pipeline.run(chosen, listener, start, to)
+    with Bar() as bar:
+        result = pipeline.run(chosen, partial(_show, bar), start, to)
     show_summary(dict(result.report), result.folder)
     screen.warnings([p for p in result.warnings if p.code in TOLD])  # the summary counts them all
     failed: list[NeurodeployError] = list(result.errors)
@@ -118,45 +117,13 @@ def _limit_threads(jobs: int) -> None:
             os.environ[name] = str(jobs)
 
 
-class _Progress:
-    """A bar for the stage that runs, one line kept for each that is done; all of it on stderr."""
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-        self.task: Any = None
-
-    def __enter__(self) -> Callable[[Event], None]:
-        if sys.stderr.isatty() and not screen.quiet and screen.rich:
-            from rich import console, progress
-
-            shown, columns = (
-                console.Console(stderr=True),
-                (progress.BarColumn(), progress.TimeElapsedColumn()),
-            )
-            self.bar = progress.Progress("{task.description}", *columns, console=shown, transient=True)
-            self.bar.start()
-        return self.show
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def show(self, event: Event) -> None:
-        """One event of the pipeline."""
-        if event.kind in ("begin", "finish"):
-            self._line(str(event))
-        if self.bar is None:
-            return
-        if event.kind == "start":
-            named = f"[{event.index}/{event.total}] {event.stage}".replace("[", "\\[")
-            self.task = self.bar.add_task(named, total=None)
-        elif event.kind == "progress":
-            self.bar.update(self.task, total=1.0, completed=event.fraction)
-        elif event.kind == "finish":
-            self.bar.remove_task(self.task)
-
-    def _line(self, text: str) -> None:
-        if self.bar is not None:
-            self.bar.console.print(visible(text), markup=False, highlight=False)
-        else:
-            screen.note(text)
+def _show(bar: Bar, event: Event) -> None:
+    """One event of the pipeline: a bar for the stage that runs, one line kept for each that is done."""
+    if event.kind in ("begin", "finish"):
+        bar.line(str(event))
+    if event.kind == "start":
+        bar.begin(f"[{event.index}/{event.total}] {event.stage}")
+    elif event.kind == "progress":
+        bar.advance(event.done, event.of)
+    elif event.kind == "finish":
+        bar.end()

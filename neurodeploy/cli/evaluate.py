@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 from .. import verbs
 from .app import app
+from .bar import Bar
 from .flags import LEVEL, SCHEDULER, BuildData, Folder, Option, Quiet, Shape, Spread, Verbose
 from .screen import Format, screen
-
-if TYPE_CHECKING:
-    from .. import evaluation
 
 
 @app.command()
@@ -33,10 +29,10 @@ def evaluate(
     screen.configure(form, quiet, verbose)
     from ..builds.evaluated import saturated
 
-    with _Counting() as heard:
+    with Bar(lines=True) as bar:
         found = verbs.evaluate(
             folder, data, cast(Any, split), samples, level=level, backend=backend, jobs=jobs, scheduler=scheduler,
-            heard=heard,
+            heard=lambda found: bar.advance(found.found.samples, found.samples),
         )  # fmt: skip
     tally = found.found
     if screen.json:
@@ -51,37 +47,3 @@ def evaluate(
         screen.out("after each tick: " + ", ".join(f"{100 * share:.2f} %" for share in tally.by_timestep))
     screen.note(f"{found.seconds:.1f} s, {found.samples_per_s:.0f} samples/s")
     screen.warnings(saturated(tally.clipped, ()))
-
-
-class _Counting:
-    """A bar with samples per second and the time that is left; without a terminal a line now and then, on stderr."""
-
-    EVERY_S = 10.0
-
-    def __init__(self) -> None:
-        self.bar: Any = None
-        self.told = 0.0
-
-    def __enter__(self) -> Callable[[evaluation.Progress], None]:
-        if sys.stderr.isatty() and not screen.quiet and screen.rich:
-            from rich import console, progress
-
-            columns = (progress.BarColumn(), progress.TimeRemainingColumn())
-            shown = console.Console(stderr=True)
-            self.bar = progress.Progress("{task.description}", *columns, console=shown, transient=True)
-            self.task = self.bar.add_task("", total=None)
-            self.bar.start()
-        return self.show
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def show(self, found: evaluation.Progress) -> None:
-        """One more batch is done."""
-        done = f"{found.found.samples} of {found.samples} samples, {found.samples_per_s:.0f}/s"
-        if self.bar is not None:
-            self.bar.update(self.task, description=done, total=found.samples, completed=found.found.samples)
-        elif found.seconds - self.told >= self.EVERY_S:
-            self.told = found.seconds
-            screen.note(f"{done}, {found.left_s:.0f} s left")

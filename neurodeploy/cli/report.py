@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from .. import verbs
 from .app import app
-from .flags import Folder, Shape
+from .flags import Folder, Option, Shape
 from .screen import Format, screen
 
 
 @app.command()
-def report(folder: Folder, form: Shape = Format.auto) -> None:
+def report(
+    folder: Folder,
+    show: Annotated[bool, Option("--open", help="open the page in a browser")] = False,
+    form: Shape = Format.auto,
+) -> None:
     """Render page, tables and summary of a build again from its data."""
     screen.configure(form)
     show_summary(verbs.report(folder), folder)
+    if show:
+        place = folder.parent if folder.is_file() else folder
+        if not webbrowser.open((place / "report.html").resolve().as_uri()):
+            screen.note("no browser could be started: open the page yourself")
 
 
 def show_summary(report: dict[str, Any], folder: Path) -> None:

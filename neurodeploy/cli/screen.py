@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ from typing import Any, TextIO
 
 from ..errors import NeurodeployError, Problem, grouped
 from ..visible import visible
+
+WIDTH = 100
+NAME = 40  # letters of the first column of a table that stand on one line, whatever the width
 
 
 class Format(str, Enum):
@@ -78,6 +82,11 @@ class Screen:
         return self.format is Format.rich or (self.format is Format.auto and sys.stdout.isatty())
 
     @property
+    def width(self) -> int:
+        """Letters of a line: those of the terminal, or where there is none :data:`WIDTH`."""
+        return shutil.get_terminal_size((WIDTH, 24)).columns
+
+    @property
     def json(self) -> bool:
         """Whether stdout carries JSON and nothing else."""
         return self.format is Format.json
@@ -117,6 +126,9 @@ class Screen:
             from rich import box, console, table, text
 
             drawn = table.Table(*columns, box=box.SIMPLE_HEAD)
+            for column in drawn.columns:  # what somebody may have to type is never cut
+                column.overflow = "fold"
+            drawn.columns[0].no_wrap = max((len(row[0]) for row in shown), default=0) <= NAME
             for row in shown:
                 drawn.add_row(*map(text.Text, row))
             console.Console().print(drawn)

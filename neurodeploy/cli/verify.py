@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import errors, verbs
 from .app import app
+from .bar import Bar
 from .flags import Backends, BuildData, Compared, Folder, Granularity, Shape, TimeBudget, Verbose
 from .processes import description, shares
 from .screen import Format, Silent, screen
@@ -22,8 +23,11 @@ def verify(
 ) -> None:
     """Compare every backend with the interpreter, integer by integer."""
     screen.configure(form, verbose=verbose)
-    seconds = {} if time_budget is None else {"time_budget": time_budget}
-    result = verbs.verify(folder, tuple(backend or ()), samples, data, granularity, **seconds)
+    seconds: dict[str, float] = {} if time_budget is None else {"time_budget": time_budget}
+    with Bar(lines=True) as bar:
+        result = verbs.verify(
+            folder, tuple(backend or ()), samples, data, granularity, heard=bar.advance, **seconds
+        )
     described = {
         name: found
         for name in result.backends[1:]  # behind the interpreter

@@ -118,6 +118,21 @@ def fitting(source: str, graph: Graph, place: str) -> tuple[Tokenizer, int]:
     return tokenizer, found[0]
 
 
+def spelling(place: str) -> Callable[[Array], str]:
+    """What says raw inputs (N, V) as the tokens that they are, or as their ids where there is no tokenizer.
+
+    Tokens that fill a text up are left out.
+    """
+    tokenizer = load(place) if place else None
+    names = {i: token for token, i in tokenizer.ids.items()} if tokenizer else {}
+    pad = tokenizer.pad if tokenizer else None
+
+    def spelled(raw: Array) -> str:
+        return " ".join(names.get(int(i), str(i)) for i in raw.argmax(axis=-1) if i != pad)
+
+    return spelled
+
+
 def _left_out(data: DataSet, lengths: list[int], again: int, kept: list[int], least: int) -> Problem | None:
     """ND938: a warning where texts are left out, an error where a split is left without any."""
     short = sum(n < least for n in lengths)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 from ..cost.types import PARTS
 from ..price import OVERHEAD
 from . import units
@@ -37,7 +39,7 @@ def breakdown(report: Json) -> Safe | None:
         return None
     parts = [_segment(part, report["energy_breakdown_uj"][part]) for part in PARTS]
     piped = report["energy_pipelined_uj"]
-    events = _events(report)
+    events = [_segment(part, uj) for part, uj in event_parts(report).items()]
     flowing = f"static, when a new inference starts every {report['period_steps']} steps"
     idle = (piped["nominal"] or 0.0) - sum(uj for _, uj, _ in events)
     steady = [*events, ("part-static", max(0.0, idle), f"{flowing}: {_uj(max(0.0, idle))}")]
@@ -65,11 +67,10 @@ def _ends(values: Json) -> tuple[float, float, str]:
     return values["low"], values["high"], _uj(values["nominal"])
 
 
-def _events(report: Json) -> list[tuple[str, float, str]]:
-    """Nominal energy by part, without what flows when nothing happens."""
+def event_parts(report: Json) -> dict[str, float]:
+    """Nominal energy by part in uJ, without what flows when nothing happens."""
     terms = [t for t in report["energy_terms"] if t["key"] not in OVERHEAD]
-    sums = {part: sum(t["energy_uj"]["nominal"] for t in terms if t["part"] == part) for part in PARTS}
-    return [_segment(part, uj) for part, uj in sums.items()]
+    return {part: sum(t["energy_uj"]["nominal"] for t in terms if t["part"] == part) for part in PARTS}
 
 
 def _segment(part: str, uj: float | None) -> tuple[str, float, str]:
@@ -186,23 +187,22 @@ def _point(row: Json, kind: str, name: str, x: Log, y: Log) -> Safe:
     return rect(at[0] - 4, at[1] - 4, 8.0, 8.0, f"bound-{row['bound']} over", hint)
 
 
-def over_ticks(values: list[float] | None, label: str, show: str, top: float | None = None) -> Safe | None:
-    """A number after or in each tick: a line with its points named; ``show`` is percent or count."""
+def over_ticks(values: list[float] | None, label: str) -> Safe | None:
+    """A count in each tick: a line with its points named."""
     if not values:
         return None
     width, height, left, right, base = 420, 200, 52, 34, 168
-    name = units.percent if show == "percent" else units.count
-    marks = ticks(top or max(values), 4)
+    marks = ticks(max(values), 4)
     pitch, scale = (width - left - 2 * right) / max(len(values) - 1, 1), (base - 22) / marks[-1]
     points = [(left + right + i * pitch, base - v * scale) for i, v in enumerate(values)]
-    shown = (lambda value: units.percent(value, 0)) if show == "percent" else units.count
-    parts = heights(marks, left, width, base, scale, shown)
+    parts = heights(marks, left, width, base, scale, units.count)
     parts.append(tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points), class_="curve"))
     sparse = len(values) <= 12
     for i, ((x, y), value) in enumerate(zip(points, values, strict=True)):
-        parts.append(tag("circle", title(f"tick {i + 1}: {name(value)}"), cx=x, cy=y, r=3.5, class_="point"))
+        hint = f"tick {i + 1}: {units.count(value)}"
+        parts.append(tag("circle", title(hint), cx=x, cy=y, r=3.5, class_="point"))
         if sparse:
-            parts.append(text(x, y - 9, name(value), "value", "middle"))
+            parts.append(text(x, y - 9, units.count(value), "value", "middle"))
         if sparse or (i + 1) % 8 == 0:
             parts.append(text(x, base + 18, str(i + 1), "axis", "middle"))
     parts.append(text((left + width) / 2, height - 2, "tick", "axis", "middle"))
@@ -226,7 +226,7 @@ def raster(report: Json) -> Safe | None:
             named(y + high / 2 + 4, row["name"], hint),
         ]
         for index, tick in enumerate(row["ticks"]):
-            parts.append(_lane(tick, row["size"], left, y + index * lane, lane - 1))
+            parts.append(_lane(tick, row["size"], left, y + index * lane + lane / 2, lane - 1))
         y += high + gap
     hidden = len(found) - len(shown)
     if hidden:
@@ -235,8 +235,14 @@ def raster(report: Json) -> Safe | None:
 
 
 def _lane(spikes: list[int], size: int, left: float, y: float, high: float) -> Safe:
+    """One stroke as high as the lane, with a dash for each run of columns that hold a spike."""
     columns = sorted({int(index * RASTER_COLUMNS / max(size, 1)) for index in spikes})
-    return tag("path", d="".join(f"M{left + c} {y:g}v{high:g}" for c in columns) or None, class_="spike")
+    path, at = [f"M{left} {y:g}"], 0
+    for _, run in groupby(enumerate(columns), lambda item: item[1] - item[0]):
+        places = [column for _, column in run]
+        path.append(f"m{places[0] - at} 0h{len(places)}")
+        at = places[-1] + 1
+    return tag("path", d="".join(path) if columns else None, class_="spike", stroke_width=high)
 
 
 def widths(report: Json) -> Safe | None:

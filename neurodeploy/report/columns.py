@@ -176,7 +176,7 @@ LAYERS: tuple[Column[Layer], ...] = (
     Column("saturations", "values that hit the end of their width", _saturations,
            formula="sum over the samples of the accuracy", missing="the integer network did not run",
            depends="activity"),
-    Column("sqnr_db", "signal to quantisation noise", lambda r: r.inputs.sqnr_db.get(r.node.name), "dB",
+    Column("sqnr_db", "signal to quantisation noise", lambda r: r.inputs.beside.sqnr_db.get(r.node.name), "dB",
            "10 log10(signal power / power of the difference to the float network)",
            "not compared: no stream of the same name in the float network, or no comparison was made", "activity",
            first=True),

@@ -15,6 +15,7 @@ from .figure import Figure
 from .words import Json
 
 TOP_LAYERS = 5
+NAME = 42  # letters of a layer's name that stand on one line, whatever the width
 GAP = "   "
 STYLES = {"good": "bold green", "bad": "bold red", "warn": "yellow", "": ""}
 
@@ -105,7 +106,8 @@ def reason_of(layer: Json) -> str:
 
 def _layers(rows: list[Json]) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=48)
+    longest = max((len(row["name"]) for row in rows), default=0)
+    table.add_column(overflow="fold", no_wrap=longest + 2 <= NAME)
     table.add_column(justify="right")
     table.add_column(justify="right")
     table.add_column()

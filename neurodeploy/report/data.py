@@ -109,4 +109,6 @@ def _reason(inputs: ReportInputs, key: str) -> str:
         if column.name == rest.split(".")[0]:
             return column.missing or "nothing to say in this row"
     figure = figures.figure_of(key)
+    if figure and figure.fields and figure.key != key:
+        return "nothing to say in this row"
     return figure.needs.reason(inputs) if figure and figure.needs else "not known in this build"

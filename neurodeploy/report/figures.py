@@ -22,6 +22,7 @@ from ..cost import AnnBaseline, Counts, Estimate, PaperEnergy, Timing, audit
 from ..cost.counts import looked_up
 from ..cost.types import MS_PER_NS, UJ_PER_PJ, Floor
 from ..cost.types import PARTS as ENERGY_PARTS
+from ..ir import levels
 from ..ir.trace import Events
 from ..mapping import types as mapped
 from ..mapping.objectives._base import OBJECTIVES
@@ -61,6 +62,7 @@ MODEL = Need("model", "the model does not say")
 LIMIT = Need("target", "the target sets no limit")
 LABELS = Need("accuracy", "no labelled samples were run")
 AGREEMENT = Need("agreement", "only a text model is compared with its float model")
+BESIDE = Need("beside", "no float network was compared layer by layer")
 COMPARED = Need("bit_true", "no comparison of backends was made")
 RUN = Need("paper", "no recorded run of the network")
 CORES = Need("estimate", "the network did not run on mapped cores")
@@ -260,6 +262,28 @@ def _input(inputs: ReportInputs) -> Json:
     return {"kind": "", "label": "", "text": "", **known}
 
 
+def _ticks_by_level(inputs: ReportInputs) -> list[Json] | None:
+    found = inputs.accuracy.by_level if inputs.accuracy else {}
+    return [
+        {"level": level, "by_timestep": found[level]} for level in levels.LEVELS if level in found
+    ] or None
+
+
+def _confusion(inputs: ReportInputs) -> list[Json] | None:
+    pairs = inputs.accuracy.answers.pairs if inputs.accuracy else None
+    return None if pairs is None else [{"label": a, "said": b, "counts": n} for a, b, n in pairs]
+
+
+def _wrong(inputs: ReportInputs) -> list[Json] | None:
+    """A sample without a picture has an empty one."""
+    found = inputs.accuracy.answers.wrong if inputs.accuracy else None
+    return None if found is None else [{**vars(row), "picture": row.picture or {}} for row in found]
+
+
+def _beside(inputs: ReportInputs) -> list[Json] | None:
+    return [vars(layer) for layer in inputs.beside.layers] or None
+
+
 def _affects(inputs: ReportInputs) -> list[str]:
     """Every key and column whose numbers depend on what the network ran on."""
     objective = OBJECTIVES.get(str(inputs.config.get("optimise")))
@@ -416,8 +440,24 @@ EVIDENCE = (
     Figure("accuracy.samples", "samples of the accuracy", "test samples that were run",
            get=_attribute("accuracy", "samples"), needs=LABELS),
     Figure("accuracy.by_timestep", "accuracy after each tick", "of the integer network, tick 1 .. T",
-           get=lambda i: list(i.accuracy.by_timestep) or None if i.accuracy else None, kind=SERIES, unit="%",
-           needs=LABELS),
+           get=lambda i: list(i.accuracy.by_level.get("integer", ())) or None if i.accuracy else None, kind=SERIES,
+           unit="%", needs=LABELS),
+    Figure("accuracy.by_level", "accuracy after each tick, by level", "of the float source, the spiking network and"
+           " the integers, tick 1 .. T of each", get=_ticks_by_level, kind=ROWS, needs=LABELS,
+           fields=("level", "by_timestep")),
+    Figure("accuracy.classes", "classes", "names of the labels", get=lambda i: list(i.classes), kind=TEXTS),
+    Figure("accuracy.confusion", "confusion", "how often each level gave an answer to samples of a label",
+           get=_confusion, kind=ROWS, needs=LABELS, fields=("label", "said", "counts")),
+    Figure("accuracy.wrong", "wrong samples", "samples that the integers get wrong, or answer as another level does"
+           " not: the first of them, small and in few colours, or as text", get=_wrong, kind=ROWS, needs=LABELS,
+           fields=("sample", "label", "said", "picture", "text")),
+    Figure("beside.samples", "samples beside each other", "test samples whose values were kept of each layer",
+           get=lambda i: i.beside.samples or None, needs=BESIDE),
+    Figure("beside.layers", "layers beside each other", "what each layer says as float source, as spiking network and"
+           " as integers: histograms, values of the same elements, noise, and the first tick at which they part",
+           get=_beside, kind=ROWS, needs=BESIDE, formula="means over ticks, in the units of the float model",
+           depends="activity",
+           fields=("name", "kind", "low", "high", "counts", "points", "noise_db", "quantised_db", "tick", "parted")),
     Figure("agreement", "agreement", "of a text model with its float model", get=lambda i: dict(i.agreement) or None,
            kind=RECORD, needs=AGREEMENT),
     Figure("bit_true.equal", "bit-true", "whether all backends gave the same integers",

@@ -17,11 +17,11 @@ from ..errors import Problem, grouped
 from ..files import write_text
 from ..price import LEVELS
 from ..visible import visible
-from . import charts, chipmap, figures, perchip, units, words
+from . import charts, chipmap, figures, levels, perchip, units, words
 from .dataflow import dataflow
 from .figure import NUMBER, RANGE, Card, Figure
 from .files import PAGE, read
-from .packed import MOST_ROWS, Table, table
+from .packed import DIGITS, MOST_ROWS, Table, table
 from .svg import Safe
 from .words import Json
 
@@ -42,6 +42,9 @@ def page(report: Json) -> str:
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         drawings=drawings(report),
         headlines=headlines(report),
+        beside=levels.layers(report),
+        confusion=levels.confusion(report),
+        wrong=levels.wrong(report),
         listing=listing(report),
         problems=problems(report),
         how_made=words.how_made(report),
@@ -87,16 +90,17 @@ def render(folder: Path) -> Path:
 
 def drawings(report: Json) -> dict[str, Any]:
     """Every drawing by name; None where there is nothing to draw."""
-    ticks, accuracy = report["ticks"], report["accuracy"]["by_timestep"]
+    ticks = report["ticks"]
     return {
         "breakdown": charts.breakdown(report),
         "layers": charts.layer_energy(report),
         "latency": charts.latency(report),
         "floorline": charts.floorline(report),
-        "accuracy": charts.over_ticks(accuracy, "accuracy after each tick", "percent", 1.0),
-        "spikes": charts.over_ticks(ticks["spikes"], "spikes in each tick", "count"),
-        "messages": charts.over_ticks(ticks["messages"], "messages in each tick", "count"),
-        "event_ops": charts.over_ticks(ticks["event_ops"], "event operations in each tick", "count"),
+        "accuracy": levels.accuracy(report),
+        "noise": levels.noise(report),
+        "spikes": charts.over_ticks(ticks["spikes"], "spikes in each tick"),
+        "messages": charts.over_ticks(ticks["messages"], "messages in each tick"),
+        "event_ops": charts.over_ticks(ticks["event_ops"], "event operations in each tick"),
         "raster": charts.raster(report),
         "widths": charts.widths(report),
         "links": charts.link_load(report),
@@ -172,11 +176,12 @@ def cell(value: Any, unit: str) -> str:
     return EMPTY if value is None else units.show(value, unit)
 
 
-def rank(value: Any) -> str:
-    """What a cell sorts by."""
-    if value is None:
-        return ""
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def rank(value: Any, shown: str) -> Safe:
+    """The attribute of what a cell sorts by, where that is not what it shows."""
+    if isinstance(value, float):
+        value = f"{value:.{DIGITS + 1}g}"
+    found = "" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return Safe("" if found == shown else f' data-sort="{escape(visible(found))}"')
 
 
 @cache
@@ -185,8 +190,9 @@ def _environment() -> Environment:
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, finalize=_shown)
     environment.trim_blocks = environment.lstrip_blocks = True
     shown = {name: getattr(units, name) for name in ("count", "percent", "quantity", "digits", "words")}
-    own = {"cell": cell, "group": lambda name: figures.GROUPS[name].title, "rank": rank}
+    own = {"cell": cell, "group": lambda name: figures.GROUPS[name].title}
     environment.filters |= shown | own
+    environment.globals["rank"] = rank
     return environment
 
 

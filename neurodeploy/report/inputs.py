@@ -35,8 +35,30 @@ class ModelInfo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wrong:
+    """A sample that the integers get wrong, or answer as another level does not.
+
+    ``sample`` is its place among those of the accuracy, ``said`` the answer of every level.
+    """
+
+    sample: int
+    label: int
+    said: MappingABC[str, int]
+    picture: MappingABC[str, Any] | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """How often each level gave an answer to samples of a label: (label, answer, level -> count)."""
+
+    pairs: tuple[tuple[int, int, MappingABC[str, int]], ...] = ()
+    wrong: tuple[Wrong, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """Fractions of ``samples`` test samples, by level; ``by_timestep`` of the integer network after tick 1 .. T.
+    """Fractions of ``samples`` test samples, by level; ``by_level`` those of each after tick 1 .. T.
 
     ``meaningless`` says why they tell nothing about the network, where they do not.
     """
@@ -45,7 +67,8 @@ class Accuracy:
     source: float | None = None
     spiking: float | None = None
     integer: float | None = None
-    by_timestep: tuple[float, ...] = ()
+    by_level: MappingABC[str, tuple[float, ...]] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
     meaningless: str = ""
 
 
@@ -57,6 +80,38 @@ class BitTrue:
     samples: int
     backends: tuple[str, ...]
     divergence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """What one layer says at each level, in short, on a few samples.
+
+    ``counts`` are histograms over equal bins from ``low`` to ``high``, by level; ``points`` the values of
+    seeded elements, by level, in one order. ``noise_db`` is the signal to noise of the spiking network against the
+    source, None where the source lacks the layer, ``quantised_db`` of the integers against the spiking network.
+    ``tick`` is the first one at which a population sends something else as integers, by more than half a step, 0 where
+    none is; ``parted`` the share of what it sends over all ticks. Both are None of what is no population.
+    """
+
+    name: str
+    kind: str
+    low: float
+    high: float
+    counts: MappingABC[str, tuple[int, ...]]
+    points: MappingABC[str, tuple[float, ...]]
+    noise_db: float | None
+    quantised_db: float
+    tick: int | None = None
+    parted: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """Signal to quantization noise of all layers in dB, and those of which ``samples`` were kept."""
+
+    sqnr_db: MappingABC[str, float] = field(default_factory=dict)
+    layers: tuple[Layer, ...] = ()
+    samples: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +136,8 @@ class Stage:
 class ReportInputs:
     """All that a report reads.
 
-    ``sqnr_db`` and ``saturations`` (None: nothing ran) are by node of the integer graph; ``grades`` node -> (grade,
+    ``beside`` are the levels layer by layer, ``saturations`` (None: nothing ran) by node of the integer graph;
+    ``classes`` the names of the labels; ``grades`` node -> (grade,
     reason); ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why
     its value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
     :mod:`neurodeploy.inputs.samples` tells it; ``import_check`` what of the import was compared with the model, and
@@ -104,7 +160,8 @@ class ReportInputs:
     agreement: MappingABC[str, Any] = field(default_factory=dict)
     bit_true: BitTrue | None = None
     sampled: str = ""
-    sqnr_db: MappingABC[str, float] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
+    classes: tuple[str, ...] = ()
     saturations: MappingABC[str, int] | None = None
     grades: MappingABC[str, Evidence] = field(default_factory=dict)
     raster: tuple[RasterRow, ...] = ()

@@ -27,7 +27,7 @@ from ..frontends.libraries._base import LIBRARIES, Built, PythonOptions, text_op
 from ..frontends.proof.types import ImportCheck
 from ..frontends.values import WholeSample
 from ..ir.graph import Graph
-from . import zoo
+from . import factories, zoo
 
 if TYPE_CHECKING:
     from ..frontends.blocks import Live
@@ -354,15 +354,14 @@ def _built(module: str, factory: str, text: str) -> Any:
     try:
         network = constructed(lambda: getattr(importlib.import_module(module), factory)())
     except Exception as error:  # the user's own code may raise anything
-        cause, limit = (
-            "the factory cannot be called",
-            "a function without arguments that returns a torch module",
-        )
+        cause, line = "the factory cannot be called", factories.place_of(error)
         lacks = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         fixes = (
             (f"install '{lacks}', or do not import it for the network",) if lacks and lacks != module else ()
         )
-        raise ImportModelError(Problem("ND111", cause, text, first_line(error), limit, fixes)) from error
+        where = f"{text}, {line}" if line else text
+        said = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else first_line(error)
+        raise ImportModelError(Problem("ND111", cause, where, said, factories.LIMIT, fixes)) from error
     if not is_module(network):
         cause, found = "the factory does not return a torch module", type(network).__name__
         raise ImportModelError(Problem("ND111", cause, text, found, "torch.nn.Module"))

@@ -14,9 +14,16 @@ import pytest
 
 import neurodeploy
 from neurodeploy import cli, codes, verbs
-from neurodeploy.cli import check
+from neurodeploy.builds.log import Event
+from neurodeploy.cli import bar
+from neurodeploy.cli.screen import Format, screen
 from neurodeploy.errors import NeurodeployError, Problem, SimulateError, UsageError, grouped
 from neurodeploy.inputs import arrays
+from neurodeploy.report import data
+from neurodeploy.report.files import write
+from neurodeploy.sources import factories, resolve
+from tests import fake_build
+from tests.later import torch_export
 from tests.networks import mini_snn
 
 PACKAGE = Path(neurodeploy.__file__).parent
@@ -333,8 +340,137 @@ def test_every_error_class_has_its_exit_code() -> None:
     assert found == {2, 3, 4, 6}
 
 
-def test_a_check_of_many_nodes_names_alike_ones_once() -> None:
-    few = [(f"n{i}", "lif neuron", "documented", "why") for i in range(check.MOST_NODES)]
-    assert check._alike(few) == few
-    many = [("odd", "sum", "BLOCKED", ""), *((f"n{i}", *few[0][1:]) for i in range(5000))]
-    assert check._alike(many) == [many[0], ("n0 and 4999 more", "lif neuron", "documented", "why")]
+def test_a_check_says_the_verdict_first_and_every_reason_once(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.call(["check", "digits-a2os2a", "--target", "loihi1", "--format", "plain"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("digits-a2os2a by native on loihi1: BLOCKED")
+    heads = [line for line in lines if re.match(r"(BLOCKED|\w+): \d+ x ", line)]
+    first = [line.startswith("BLOCKED") for line in heads]
+    assert first == sorted(first, reverse=True) and any(first) and not all(first)
+    assert max(map(len, lines)) <= 80 and len(lines) < 60
+    assert "  patch.stages.0.2, patch.last.0.rescale, rpe.0.rescale and 12 more" in lines
+    assert cli.call(["check", "digits-a2os2a", "--target", "loihi1", "--format", "plain", "-v"]) == 3
+    assert "blocks.0.attn.k_relu.permute_2" in capsys.readouterr().out
+
+
+def test_a_name_is_never_cut(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = [("blocks.11.attention.output.dense.0", "x" * 90, "a reason"), ("short", "y" * 30, "z" * 20)]
+    screen.configure(Format.rich)
+    for names in (rows, [("a" * 100, *row[1:]) for row in rows]):
+        screen.table(("name", "what", "because"), names)
+        said = capsys.readouterr().out
+        assert max(map(len, said.splitlines())) == 80 and "…" not in said
+        for row in names:
+            assert row[0] in said or said.count("a") > 200
+        assert [said.count(letter) for letter in "xyz"] == [90, 30 * len(rows) // 2, 20]
+
+
+def test_help_is_short_and_the_page_opens(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert cli.call(["build", "-h"]) == 0
+    assert "--target" in capsys.readouterr().out
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda place: opened.append(place) or True)
+    found = data.build(fake_build.inputs("native"))
+    write(found, tmp_path)
+    assert cli.call(["report", str(tmp_path), "--open"]) == 0
+    assert opened == [(tmp_path / "report.html").resolve().as_uri()] and (tmp_path / "report.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("done", "of", "seconds", "said"),
+    [(20, 100, 2.0, "20 of 100 samples, 10/s, 8 s left"), (1, 4, 4.0, "1 of 4 samples, 0.2/s, 12 s left"),
+     (4, 4, 1.0, "4 of 4 samples, 4.0/s"), (0, 4, 0.0, "0 of 4 samples, 0.0/s")],
+)  # fmt: skip
+def test_progress_says_how_far_how_fast_and_how_long_yet(
+    done: int, of: int, seconds: float, said: str
+) -> None:
+    assert bar.told(done, of, seconds) == said
+
+
+def test_a_build_and_a_verification_tell_how_far_they_are(tmp_path: Path) -> None:
+    heard: dict[str, list[tuple[int, int]]] = {}
+
+    def listen(event: Event) -> None:
+        if event.kind == "progress":
+            heard.setdefault(event.stage, []).append((event.done, event.of))
+
+    built = neurodeploy.build(
+        "digits-vit", timesteps=1, calib=70, eval=130, verify=6, out=str(tmp_path / "b"), progress=listen
+    )
+    assert heard["calibrate"] == [(64, 70), (70, 70)] and heard["evaluate"][-1] == (130, 130)
+    assert heard["verify"] == [(6, 6)] and heard["estimate"][-1] == (32, 32)
+    seen: list[tuple[int, int]] = []
+    verbs.verify(built, ("cpu",), 3, heard=lambda *done: seen.append(done))
+    assert seen == [(3, 3)]
+
+
+# --- early -------------------------------------------------------------------------------------------------------
+
+OWN = """
+import torch
+if True:
+    from json import loads as network
+def helper():
+    return {}["missing"]
+def module():
+    return helper()
+"""
+EARLY = {
+    "method": (["build", "digits-vit", "--method", "ecm"], "ND307", "'ecmt'"),
+    "preset": (["build", "digits-vit", "--set", "convert.preset=halve"], "ND302", "'halved'"),
+    "option": (["build", "digits-vit", "--set", "convert.levles=3"], "ND303", "levels"),
+    "module": (["build", "py:owm:module", "--data", "digits"], "ND111", "use py:own:module"),
+    "inner module": (["check", "py:own.parts:module", "--data", "digits"], "ND111", "no module 'own.parts'"),
+    "factory": (["check", "py:own:modle", "--data", "digits"], "ND111", "use py:own:module"),
+    "data": (["build", "digits-vit", "--data", "none.npz"], "ND920", "check the path"),
+    "target": (["build", "digits-vit", "--target", "loihi-simm"], "ND910", "'loihi-sim'"),
+}
+
+
+@pytest.mark.parametrize("name", EARLY)
+def test_a_misspelt_name_is_told_before_torch_is_imported(
+    name: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("own.py").write_text(OWN)
+    monkeypatch.setattr(torch_export, "import_module", None)  # nothing is imported
+    monkeypatch.setattr(resolve, "_built", None)
+    arguments, code, said = EARLY[name]
+    found = refused(capsys, *arguments, code=3 if code == "ND111" else 2)
+    assert code in found and said in found
+
+
+def test_none_of_that_needs_torch() -> None:
+    Path("own.py").write_text(OWN)
+    commands = [arguments for arguments, _, _ in EARLY.values()]
+    script = (
+        f"import sys; from neurodeploy import cli\nfor c in {commands!r}: cli.call(c)\n"
+        "print('torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "False"
+
+
+def test_an_exception_in_a_factory_shows_the_user_s_line(capsys: Captured) -> None:
+    Path("own.py").write_text(OWN)
+    found = refused(capsys, "check", "py:own:module", "--data", "digits", code=3)
+    assert "own.py:6" in found and "KeyError: 'missing'" in found
+    Path("wrong.py").write_text("x = 1\ndef network(:\n")
+    assert "wrong.py:2" in refused(capsys, "check", "py:wrong:network", "--data", "digits", code=3)
+    for name in ("own", "wrong"):
+        sys.modules.pop(name, None)
+
+
+def test_what_a_file_may_define_otherwise_is_not_judged(tmp_path: Path) -> None:
+    for text, names in (
+        ("from json import *", None), ("def __getattr__(name): ...", None), ("globals()['x'] = 1", None),
+        ("def (", None),
+        ("a = b = 1\nfor c in []: d = 2\nimport os.path as e, json.decoder", {"a", "b", "c", "d", "e", "json"}),
+    ):  # fmt: skip
+        (tmp_path / "m.py").write_text(text)
+        assert factories.defined(tmp_path / "m.py") == names

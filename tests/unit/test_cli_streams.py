@@ -110,7 +110,7 @@ def test_numbers_that_json_lacks_are_null(capsys: Captured, monkeypatch: pytest.
 def test_a_model_that_prints_or_exits_spoils_no_object(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "noisy_one.py").write_text("print('noise')\nraise SystemExit(0)\n")
+    (tmp_path / "noisy_one.py").write_text("print('noise')\nraise SystemExit(0)\ndef net(): ...\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert cli.call(["check", "py:noisy_one:net", "--format", "json"]) == 2
     said = capsys.readouterr()
@@ -203,7 +203,7 @@ def test_a_full_disk_behind_stdout_is_typed() -> None:
 @pytest.mark.parametrize("number", fast([signal.SIGINT, signal.SIGTERM], signal.SIGTERM))
 def test_a_signal_is_one_object(number: int, tmp_path: Path) -> None:
     said = "import os, sys, time\nprint('noise')\nos.system('echo noise')\nprint('here', file=sys.stderr, flush=True)\n"
-    (tmp_path / "slow_one.py").write_text(said + "time.sleep(60)\n")
+    (tmp_path / "slow_one.py").write_text(said + "time.sleep(60)\ndef net(): ...\n")
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]),

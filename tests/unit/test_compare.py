@@ -186,28 +186,6 @@ def test_unknown_and_unusable_backends_are_typed_errors(monkeypatch: pytest.Monk
         compare.verify(network(), samples(1), ("cpu",))
 
 
-def test_sqnr_compares_layers_of_the_same_name_through_their_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    from neurodeploy import calibrate
-    from neurodeploy.convert import ecmt
-    from neurodeploy.quantize import quantize
-    from tests.networks import images, mini_vit
-
-    source = mini_vit()
-    x = images(source, 16)
-    spiking = ecmt.MEMBER.rewrite(source, ecmt.EcmtConfig(base_scale=0.5), x, 4)
-    integer = quantize(spiking, calibrate.measure(spiking, x))
-    monkeypatch.setattr(compare, "CHUNK", 5)  # powers of all parts add up before they are compared
-    found = compare.sqnr(spiking, Program(integer), x)
-    assert found and set(found) <= set(spiking.nodes)
-    assert np.median(list(found.values())) > 10
-    floats, whole = (interp.run(graph, x, found).values for graph in (spiking, integer))
-    for name, decibels in found.items():
-        signal = floats[name].mean(axis=0)
-        noise = whole[name].mean(axis=0) * integer.values[name].fixed.scale - signal
-        known = 10 * np.log10(np.sum(signal**2) / np.sum(noise**2)) if noise.any() else compare.SQNR_MAX_DB
-        assert decibels == pytest.approx(min(known, compare.SQNR_MAX_DB))
-
-
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_a_format_is_written_not_run(name: str) -> None:
     with pytest.raises(BackendError, match=r"ND703.*not a backend") as caught:

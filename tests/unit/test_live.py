@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ from hypothesis import strategies as st
 import neurodeploy
 from neurodeploy import cli, datasets, files, handed, live
 from neurodeploy.array import Array
+from neurodeploy.builds.build import Build
 from neurodeploy.config import resolve as config
 from neurodeploy.errors import UsageError
 from neurodeploy.ir import interp
 from neurodeploy.live import network, samples
+from neurodeploy.report import data
 from neurodeploy.simulate import kernels
 from neurodeploy.sources import cache
+from tests import fake_build
 from tests.later import Later
 from tests.networks import mini_snn
 
@@ -59,6 +63,11 @@ def loaded(spec: str) -> Array:
     found = datasets.load(spec)
     whole = np.concatenate([found.train_x, found.test_x])
     return np.sort(whole.reshape(len(whole), -1), axis=0)
+
+
+def column(table: Any, name: str) -> list[Any]:
+    """Of a frame of pandas, or of a list of rows."""
+    return [*table[name]] if hasattr(table, "columns") else [row[name] for row in table]
 
 
 def codes(error: pytest.ExceptionInfo[UsageError]) -> set[str]:
@@ -168,7 +177,16 @@ def test_a_build_of_objects_replays_without_the_session(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
     assert built.report["import_check"]["outputs_compared"] > 0 and not built.warnings
     assert "Sequential on loihi-sim, fits" in repr(built) and "srcdoc" in (built._repr_html_() or "")
-    assert [row["core"] for row in built.cores] == [*range(len(built.cores))]
+    assert column(built.cores, "core") == [*range(len(built.cores))]
+    seen = built.trace("0", x[:3])
+    assert seen.source is not None and seen.integer.shape == (2, 3, 3, 2, 2)
+    floats = net[0](torch.tensor((x[:3] / 255 - 0.5).astype(np.float32))).detach().numpy()
+    np.testing.assert_allclose(seen.source[0], floats, atol=1e-5)
+    np.testing.assert_allclose(seen.integer[0], floats, atol=0.05 * np.abs(floats).max())
+    assert built.trace("0").integer.shape[1] == 5 and "integer (" in repr(seen)
+    with pytest.raises(UsageError) as caught:
+        built.trace("00")
+    assert codes(caught) == {"ND905"}
     shutil.rmtree(files.cache_folder() / "handed")
     assert cli.call(["build", "--config", "first/build.toml", "--out", "elsewhere/second", "-q"]) == 0
     assert (tmp_path / "first/program.h5").read_bytes() == (
@@ -235,3 +253,19 @@ def test_floats_for_a_network_of_unknown_levels_are_refused() -> None:
     with pytest.raises(UsageError) as caught:
         live.data_spec((x / 255, y), mini_snn())
     assert codes(caught) == {"ND951"}
+
+
+@pytest.mark.needs("pandas")
+def test_tables_are_frames_where_pandas_is_there() -> None:
+    import pandas
+
+    built = Build(Path("nowhere"), data.build(fake_build.inputs("native")))
+    assert isinstance(built.layers, pandas.DataFrame) and len(built.cores) == len(built.report["cores"])
+    assert [*built.layers["name"]] == [row["name"] for row in built.report["layers"]]
+    assert built.links["packets"].sum() == sum(row["packets"] for row in built.report["links"])
+
+
+def test_tables_are_rows_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    built = Build(Path("nowhere"), data.build(fake_build.inputs("native")))
+    assert built.layers == built.report["layers"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -19,9 +18,8 @@ from ...mapping.hosting import on_cores
 from ...passes.balance import balance, hurried
 from ...program import Program
 from .._base import Backend, Description
+from . import place
 from .plan import Granularity, plan
-
-PYTHON = (3, 10)
 
 
 class Lava(Backend):
@@ -35,19 +33,8 @@ class Lava(Backend):
         self.granularity: Granularity = granularity
 
     def available(self) -> str:
-        """Empty where Lava can be imported, else what is missing and how the same program runs elsewhere."""
-        from importlib.util import find_spec
-
-        here = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-        elsewhere = (
-            "the same program.h5 runs in an environment of Python 3.10: `make setup` (or `pip install "
-            "'neurodeploy[lava]'`), then `neurodeploy run DIR --backend lava`"
-        )
-        if sys.version_info[:2] != PYTHON:
-            return f"Lava 0.10.0 needs Python 3.10 and this is {here}; {elsewhere}"
-        if find_spec("lava") is None or find_spec("lava.magma") is None:
-            return f"lava-nc 0.10.0 is not installed; {elsewhere}"
-        return ""
+        """Empty where an interpreter with Lava is found (:mod:`.place`), else what is missing and what helps."""
+        return place.missing()
 
     def at(self, granularity: str) -> Lava:
         """This backend with one process per ``layer`` or per mapped ``core``."""

@@ -27,12 +27,13 @@ from ...files import io_problem
 from ...interrupts import heed, terminable, uninterrupted
 from ...ir.trace import Trace
 from ...program import Program
-from . import guard, job
+from . import guard, job, place
 from .plan import Plan, Tap
 from .wiring import arranged
 
 STALL = 300.0  # seconds without a step after which a run counts as hung; starting up may take as long
 POLL = 0.02
+CODE = "code"  # folder of a run that leads to this package
 
 
 def run(program: Program, plan: Plan, x: Array, record: tuple[str, ...]) -> Trace:
@@ -41,6 +42,7 @@ def run(program: Program, plan: Plan, x: Array, record: tuple[str, ...]) -> Trac
     folder = Path(tempfile.gettempdir()) / f"neurodeploy-lava-{secrets.token_hex(8)}"
     with terminable(), _guarded(folder, prefix) as process:
         job.put(folder, program, plan, x, prefix)
+        place.linked(folder / CODE)
         _say(process, b".")
         _wait(folder, process)
         return _trace(folder, plan, x, record)
@@ -49,11 +51,12 @@ def run(program: Program, plan: Plan, x: Array, record: tuple[str, ...]) -> Trac
 @contextmanager
 def _guarded(folder: Path, prefix: str) -> Iterator[subprocess.Popen[bytes]]:
     """The guard, once it has made the folder; all that it started ends when the block is left in whatever way."""
+    python = place.interpreter()
     environment = {
-        **os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
+        **os.environ, **_path(folder, python), "TMPDIR": str(folder), "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
     }  # fmt: skip
-    watched = (sys.executable, "-m", "neurodeploy.backends.lava.child", str(folder))
+    watched = (python, "-m", "neurodeploy.backends.lava.child", str(folder))
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", guard.__file__, str(os.getpid()), str(folder), prefix, *watched], bufsize=0,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -65,6 +68,13 @@ def _guarded(folder: Path, prefix: str) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         with uninterrupted():
             _end(process, folder, prefix)
+
+
+def _path(folder: Path, python: str) -> dict[str, str]:
+    """What another interpreter is told: of all that this one can import, our own code alone fits it."""
+    if python == sys.executable:
+        return {}
+    return {"PYTHONPATH": str(folder / CODE), "PYTHONNOUSERSITE": "1"}
 
 
 def _require_folder(folder: Path, process: subprocess.Popen[bytes]) -> None:

@@ -59,12 +59,13 @@
     return down ? compare(y, x) : compare(x, y);
   });
 
-  // Tables that stand in the page.
+  // Tables that stand in the page. What a cell sorts by is said where it is not what it shows.
+  const key = (cell) => cell.dataset.sort ?? (cell.textContent === "–" ? "" : cell.textContent);
   const standing = (box) => {
     const body = box.querySelector("tbody");
     all("th button", box).forEach((button) => button.addEventListener("click", () => {
       const header = button.parentNode, column = place(header);
-      body.append(...sorted([...body.rows], (row) => row.cells[column].dataset.sort, turn(header)));
+      body.append(...sorted([...body.rows], (row) => key(row.cells[column]), turn(header)));
     }));
     box.querySelector("input.filter").addEventListener("input", (event) => {
       const wanted = event.target.value.toLowerCase();
@@ -203,7 +204,7 @@
     const [core, seam, gap, edge, columns, rows, slots] = opened.dataset.geometry.split(" ").map(Number);
     const across = Math.ceil(Math.sqrt(slots)), pitch = core + seam, router = across * pitch - seam + gap;
     const tops = Object.fromEntries(Object.entries(NAMES).map(([name, key]) => [name,
-      cores.rows("chip", number).reduce((top, row) => Math.max(top, cores.value(key, row) || 0), 0)]));
+      name === "fill" ? 1 : cores.rows("chip", number).reduce((top, row) => Math.max(top, cores.value(key, row) || 0), 0)]));
     const square = (x, y, slot, attributes) => drawing("rect", {
       x: edge + x * router + slot % across * pitch, y: edge + y * router + Math.floor(slot / across) * pitch,
       width: core, height: core, rx: 2, ...attributes });
@@ -243,10 +244,38 @@
     }));
   });
 
+  // Drawings of modules: larger, smaller, as wide as the page; by buttons, and by keys where one has the focus.
+  all(".zoom").forEach((box) => {
+    const svg = box.querySelector("svg"), natural = Number(svg.getAttribute("width"));
+    let factor = 0;                                                   // 0: as wide as the page, at most its own size
+    const set = (wanted) => {
+      const fits = Math.min(1, box.clientWidth / natural);
+      factor = wanted && Math.min(4, Math.max(fits, wanted));
+      box.classList.toggle("larger", factor > fits);
+      svg.style.width = factor ? `${natural * factor}px` : "";
+    };
+    const now = () => factor || Math.min(1, box.clientWidth / natural);
+    const keys = { "+": () => set(now() * 1.25), "=": () => set(now() * 1.25), "-": () => set(now() / 1.25), 0: () => set(0) };
+    box.addEventListener("keydown", (event) => {
+      if (event.target !== box || !(event.key in keys) || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      keys[event.key]();
+    });
+    const bar = element("div", "", { class: "zooming tools" });
+    [["−", "-", "smaller"], ["fit", "0", "as wide as the page"], ["+", "+", "larger"]].forEach(([text, key, label]) => {
+      const button = element("button", text, { type: "button", "aria-label": `${box.getAttribute("aria-label")}: ${label}` });
+      button.addEventListener("click", () => keys[key]());
+      bar.append(button);
+    });
+    box.prepend(bar);
+  });
+
   // A link into a closed drawer opens it.
   const open = () => {
     const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (target && target.tagName === "DETAILS") target.open = true;
+    if (!target) return;
+    for (let outer = target; outer; outer = outer.parentElement) if (outer.tagName === "DETAILS") outer.open = true;
+    if (target.tagName === "DETAILS") target.scrollIntoView({ block: "start" });
   };
   addEventListener("hashchange", open);
   open();

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neurodeploy.builds import evaluated
+from neurodeploy.builds.answered import CODES, Collected, picture
 from neurodeploy.datasets import DataSet
 from neurodeploy.datasets._types import array_split
 from neurodeploy.inputs.samples import Recorded
@@ -38,12 +39,12 @@ def test_test_samples_alone_are_asked_a_few_batches_at_a_time(monkeypatch: pytes
 
     monkeypatch.setattr(evaluated, "batch_size", lambda graph: 2)
     monkeypatch.setattr(pools, "threads", lambda: 2)
-    stimulus, heard = pixel(), list[float]()
+    stimulus, heard = pixel(), list[tuple[int, int]]()
     runs = {"integer": answers("integer", 0), "source": answers("source", 9)}
-    accuracy, counts = evaluated.judged(stimulus, runs, stimulus.labels(0), heard.append)
+    accuracy, counts = evaluated.judged(stimulus, runs, stimulus.labels(0), lambda *done: heard.append(done))
     assert (accuracy.samples, accuracy.integer, accuracy.source, accuracy.spiking) == (10, 0.5, 0.0, None)
     assert counts == {"test": {"samples": 10, "integer": 5, "source": 0}}
-    assert asked == {"integer": 5 * [2], "source": 5 * [2]} and heard == [0.4, 0.8, 1.0]
+    assert asked == {"integer": 5 * [2], "source": 5 * [2]} and heard == [(4, 10), (8, 10), (10, 10)]
 
 
 def test_one_network_at_two_levels_is_asked_once() -> None:
@@ -54,7 +55,7 @@ def test_one_network_at_two_levels_is_asked_once() -> None:
         return x.reshape(1, -1)
 
     runs = {"spiking": run, "integer": lambda x: x.reshape(1, -1), "source": run}
-    accuracy, _ = evaluated.judged(pixel(), runs, pixel().labels(0), lambda share: None)
+    accuracy, _ = evaluated.judged(pixel(), runs, pixel().labels(0), lambda done, of: None)
     assert accuracy.source == accuracy.spiking == 0.5 and asked == [10]
 
 
@@ -86,3 +87,38 @@ def test_clipped_values_are_warned_of_with_what_helps(synthetic: bool, integers:
         hints,
     )
     assert evaluated.saturated({}, fixes) == evaluated.saturated({"a": 0}, fixes) == ()
+
+
+def test_answers_of_all_levels_are_counted_and_the_wrong_ones_kept() -> None:
+    heard = Collected(4)
+    images = np.zeros((5, 1, 4, 6), np.uint8)
+    images[:, 0, 1:3] = 4
+    labels = np.array([0, 1, 1, 2, 0])
+    answers = {"integer": np.array([[9] * 5, [0, 1, 2, 2, 1]]), "source": np.array([[0, 1, 1, 2, 1]])}
+    heard.hear(images[:3], labels[:3], {level: found[:, :3] for level, found in answers.items()})
+    heard.hear(images[3:], labels[3:], {level: found[:, 3:] for level, found in answers.items()}, 3)
+    found = heard.told()
+    assert found.pairs == (
+        (0, 0, {"integer": 1, "source": 1}), (0, 1, {"integer": 1, "source": 1}), (1, 1, {"integer": 1, "source": 2}),
+        (1, 2, {"integer": 1}), (2, 2, {"integer": 1, "source": 1}))  # fmt: skip
+    assert [(row.sample, row.label, row.said["integer"]) for row in found.wrong] == [(2, 1, 2), (4, 0, 1)]
+    drawn = found.wrong[0].picture
+    assert (drawn["width"], drawn["height"]) == (6, 4)
+    pixels = [drawn["palette"][CODES.index(code)] for code in drawn["codes"]]
+    assert pixels == 6 * ["#000000"] + 12 * ["#ffffff"] + 6 * ["#000000"]
+
+
+def test_a_sample_is_a_picture_where_it_has_rows_and_columns() -> None:
+    colours = np.zeros((3, 64, 48), np.uint8)
+    colours[0] = 255
+    drawn = picture(colours, 255)
+    assert (drawn["width"], drawn["height"], drawn["palette"]) == (24, 32, ["#ff0000"])
+    assert picture(np.stack([colours, colours]), 255) == drawn  # frames
+    assert picture(np.zeros((7, 30)), 1) is None and picture(np.zeros(5), 1) is None
+
+
+def test_texts_are_shown_as_what_the_network_is_given() -> None:
+    heard = Collected(1, lambda raw: " ".join(map(str, raw.argmax(axis=-1))))
+    heard.hear(np.eye(9)[None, [3, 1]], np.array([1]), {"integer": np.array([[0]])})
+    (row,) = heard.told().wrong
+    assert row.text == "3 1" and row.picture is None

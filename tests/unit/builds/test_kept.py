@@ -125,6 +125,6 @@ def test_floats_that_would_come_back_in_another_order_are_not_kept() -> None:
     keeper = kept.Keeper(load("loihi-sim"))
     keeper.key = "k"
     for values, comes_back in ((np.ones((3, 2)), True), (np.ones((2, 3)).T, False)):
-        found = keeper.get(Verified, lambda values=values: Verified(sqnr_db={"layer": values}))  # type: ignore[misc]
+        found = keeper.get(Verified, lambda values=values: Verified(reasons={"layer": values}))  # type: ignore[misc]
         assert not found.kept and kept._comes_back(found) == comes_back == bool(entries())
         keeper.forget()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurodeploy import compare
+from neurodeploy import beside
 from neurodeploy.calibrate import measure
 from neurodeploy.convert import named
 from neurodeploy.frontends.input_spec import InputSpec
@@ -123,7 +123,7 @@ def test_integers_keep_the_channels_that_were_small(name: str) -> None:
         method = named("pmsm")
         spiking = method.rewrite(graph, method.configure({})[1], raw(graph, 16), 1)
         integer = quantize(spiking, measure(spiking, raw(graph, 16), 0))
-        return list(compare.sqnr(spiking, Program(integer), raw(graph)).values())[-1]
+        return list(beside.compared(graph, spiking, Program(integer), raw(graph)).sqnr_db.values())[-1]
 
     usual, without, mended = decibels(simplify(plain)), decibels(wide), decibels(simplify(wide))
     assert without < usual - 8 and mended > usual - 3

@@ -15,7 +15,6 @@ from neurodeploy.cost import Assessment
 from neurodeploy.errors import Problem
 from neurodeploy.ir.graph import Graph
 from neurodeploy.report import charts, console, data, html, svg
-from neurodeploy.report.dataflow import places, stops
 from neurodeploy.report.inputs import BitTrue, ModelInfo, ReportInputs
 from neurodeploy.target import load
 from tests import fake_build
@@ -158,12 +157,6 @@ def test_cores_can_be_reached_with_the_keyboard() -> None:
     assert all(a["tabindex"] == "0" and a["aria-label"] for a in used)
 
 
-def test_lines_of_the_dataflow_have_places_of_their_own() -> None:
-    nodes = MAKERS["ecmt"]()["network"]
-    at = places(nodes)
-    assert len(set(at.values())) == len(at) == len(stops(nodes))
-
-
 @pytest.mark.parametrize("top", [0.0, 1e-7, 0.3, 1.0, 7.3, 99.0, 1e6])
 def test_axis_marks_are_few_and_reach_the_top(top: float) -> None:
     marks = svg.ticks(top)
@@ -174,12 +167,6 @@ def test_a_layer_bar_stacks_to_the_layer_s_energy() -> None:
     row = max(MAKERS["ecmt"]()["layers"], key=lambda r: r["energy_nominal_uj"])
     bar = charts._layer_bar(row)
     assert sum(size for _, size, _ in bar.segments) == pytest.approx(row["energy_nominal_uj"])
-
-
-def test_large_networks_are_not_drawn_as_a_graph() -> None:
-    found = MAKERS["native"]()
-    found["network"] = found["network"] * 100
-    assert html.drawings(found)["dataflow"] is None
 
 
 def test_a_network_that_does_not_fit_is_reported_with_its_problems() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurodeploy import backends, compare, lava
-from neurodeploy.backends.lava import MEMBER, lowered
+from neurodeploy.backends.lava import MEMBER, lowered, place
 from neurodeploy.backends.lava.cell import Clock
 from neurodeploy.backends.lava.plan import Plan, plan
 from neurodeploy.backends.lava.stock import loaded
@@ -218,8 +217,9 @@ def test_granularity_is_refused_by_name() -> None:
 
 
 def test_other_pythons_are_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("neurodeploy.backends.lava.PYTHON", (3, 9))
-    with pytest.raises(BackendError, match=r"ND701(.|\n)*Python 3.10(.|\n)*program.h5"):
+    monkeypatch.setattr("neurodeploy.backends.lava.place.PYTHON", (3, 9))
+    monkeypatch.setattr("neurodeploy.backends.lava.place.interpreter", lambda: "")
+    with pytest.raises(BackendError, match=r"ND701(.|\n)*Python 3.10(.|\n)*neurodeploy lava setup"):
         compare.usable("lava")
     with pytest.raises(BackendError, match="ND701"):
         lava.network(chain((2,), (dense("d", "x", [[1, 1]]), (1,))))
@@ -240,9 +240,6 @@ def test_a_loop_that_is_too_short_is_refused() -> None:
 
 
 def test_a_right_python_without_lava_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr("neurodeploy.backends.lava.PYTHON", sys.version_info[:2])
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *a: None if "lava" in name else found(name, *a)
-    )
-    assert "lava-nc 0.10.0 is not installed" in MEMBER.available() and "make setup" in MEMBER.available()
+    monkeypatch.setattr("neurodeploy.backends.lava.place.PYTHON", sys.version_info[:2])
+    monkeypatch.setattr("neurodeploy.backends.lava.place.find_spec", lambda name: None)
+    assert "lava-nc 0.10.0 is not installed" in place.here()
