@@ -1,4 +1,4 @@
-"""Every trained model of the zoo whose data ship with the project, built as a user builds it.
+"""Every trained model of images whose data ship with the project, built as a user builds it.
 
     .venv/bin/python benchmarks/zoo.py [NAME ...] [--target loihi-sim]
 
@@ -42,7 +42,10 @@ def row(name: str, target: str, folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Build the models and keep their rows."""
-    shipped = [n for n in zoo.names() if zoo.entry(n).trained and zoo.entry(n).dataset in datasets.names()]
+    entries = [zoo.entry(name) for name in zoo.names()]
+    shipped = [
+        e.name for e in entries if e.trained and e.dataset in datasets.names() and e.kind != "sequence"
+    ]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=shipped, help="models of the zoo (default: all of them)")
     parser.add_argument("--target", default="loihi-sim")

@@ -52,7 +52,7 @@ from neurodeploy.sources import zoo  # noqa: E402
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 RESULTS = ROOT / "benchmarks" / "results"
 #: results with a page of their own
-OWN_PAGES = ("zoo", "validation", "encoders")
+OWN_PAGES = ("zoo", "sequences", "validation", "encoders")
 #: the order in which readers of the support page think of targets
 TARGETS = ("loihi-sim", "loihi2", "hala-point", "loihi1", "cpu-sim")
 RANGES = {
@@ -213,7 +213,7 @@ def models() -> str:
         if e.trained
     ]
     return table(
-        ("Name", "System", "Data", "Correct test images, float", "Parameters", "Method", "Ticks"), rows
+        ("Name", "System", "Data", "Correct on the test split, float", "Parameters", "Method", "Ticks"), rows
     )
 
 
@@ -229,6 +229,20 @@ def zoo_builds() -> str:
             (f"`{e.name}`", e.attention, e.neuron, e.timesteps, f"{e.weights.parameters:,}", e.weights.result,
              *_built(built.get(e.name)))
             for e in entries
+        ],
+    )  # fmt: skip
+
+
+def sequences() -> str:
+    """Bits per token of sequence models and of their integers."""
+    head = ("Model", "Tokens", "Bits each, float", "Integer", "Ratio", "Likeliest is right, float", "Integer")
+    return table(
+        head,
+        [
+            (f"`{row['model']}`", f"{row['tokens']:,}", f"{row['float_bits']:.3f}", f"{row['integer_bits']:.3f}",
+             f"{row['integer_bits'] / row['float_bits']:.4f}", f"{100 * row['float']:.1f} %",
+             f"{100 * row['integer']:.1f} %")
+            for row in _measured("sequences")
         ],
     )  # fmt: skip
 
@@ -453,6 +467,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "models": models,
     "zoo-builds": zoo_builds,
     "zoo-sizes": zoo_sizes,
+    "sequences": sequences,
     "definitions": definitions,
     "coefficients": coefficients,
     "figures": figures,

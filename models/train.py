@@ -79,8 +79,9 @@ def fingerprint(entry: zoo.ZooEntry, data: datasets.DataSet) -> str:
 
 def network_input(pixels: Tensor, entry: zoo.ZooEntry) -> Tensor:
     """Pixels (B, C, H, W) as the network sees them: scaled and shifted per channel."""
+    axes = (-1,) + (1,) * (len(entry.input.shape) - 1)
     scale, offset = (
-        torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (entry.input.scale, entry.input.offset)
+        torch.tensor(v, device=pixels.device).view(axes) for v in (entry.input.scale, entry.input.offset)
     )
     return pixels * scale + offset
 
@@ -98,23 +99,38 @@ def encoded(x: Tensor, entry: zoo.ZooEntry) -> Tensor:
 
 
 def logits(network: nn.Module, x: Tensor, entry: zoo.ZooEntry) -> Tensor:
-    """The answer (B, K): that of the network, or the mean or last one over the ticks of a spiking one."""
+    """The answers (N, K).
+
+    One for each image: that of the network, or the mean or last one over the ticks of a spiking one; or one for each
+    token of sequences (B, T, V), in this order.
+    """
     if entry.kind == "ann":
         return network(x)
+    if entry.kind == "sequence":
+        return zoo.submodule("sequences").run(network, x.transpose(0, 1)).transpose(0, 1).flatten(0, 1)
     x = encoded(x, entry) if entry.input.encoder else x
     ticks = zoo.submodule("spiking").run(network, x, entry.timesteps)
     return ticks.mean(0) if entry.readout == "mean" else ticks[-1]
 
 
 @torch.no_grad()
-def predict(network: nn.Module, pixels: np.ndarray, entry: zoo.ZooEntry, device: str = "cpu") -> np.ndarray:
-    """The class of each image (N, C, H, W) of pixels, the lowest one of several equal."""
+def answers(network: nn.Module, pixels: np.ndarray, entry: zoo.ZooEntry, device: str = "cpu") -> Tensor:
+    """The logits of each image (N, C, H, W), or of each token of each sequence (N, T, V)."""
     network.eval()
     chunks = (
         torch.from_numpy(pixels[i : i + CHUNK]).to(device).float() for i in range(0, len(pixels), CHUNK)
     )
-    found = [logits(network, network_input(chunk, entry), entry).argmax(1).cpu().numpy() for chunk in chunks]
-    return np.concatenate(found)
+    return torch.cat([logits(network, network_input(chunk, entry), entry).cpu() for chunk in chunks])
+
+
+def predict(network: nn.Module, pixels: np.ndarray, entry: zoo.ZooEntry, device: str = "cpu") -> np.ndarray:
+    """The class of each image or token, the lowest one of several equal."""
+    return answers(network, pixels, entry, device).argmax(1).numpy()
+
+
+def wanted(pixels: np.ndarray, labels: np.ndarray, entry: zoo.ZooEntry) -> np.ndarray:
+    """The class that each of :func:`answers` should have: the label, or the token that follows."""
+    return datasets.following(pixels, labels).ravel() if entry.kind == "sequence" else labels
 
 
 def held_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -176,6 +192,7 @@ class Run:
         fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
         self.pixels = torch.from_numpy(data.train_x[fit])
         self.labels = torch.from_numpy(data.train_y[fit])
+        self.answered = len(wanted(data.train_x[:1], data.train_y[:1], entry))  # by a sample
         self.state = State(fingerprint(entry, data))
 
     def resume(self) -> bool:
@@ -222,14 +239,15 @@ class Run:
             batch_loss, batch_correct = self._step(picked, rate)
             loss, correct = loss + batch_loss * len(picked), correct + batch_correct
         count = len(self.labels)
-        return {"epoch": self.state.epoch + 1, "loss": loss / count, "train_accuracy": correct / count}
+        accuracy = correct / (count * self.answered)
+        return {"epoch": self.state.epoch + 1, "loss": loss / count, "train_accuracy": accuracy}
 
     def _step(self, picked: Tensor, rate: float) -> tuple[float, int]:
-        plan = self.plan
-        pixels = self.pixels[picked].float()
-        pixels = (
-            zoo.submodule("augment")
-            .augment(
+        plan, pixels, labels = self.plan, self.pixels[picked].float(), self.labels[picked]
+        if self.entry.kind == "sequence":
+            labels = torch.from_numpy(wanted(pixels.numpy(), labels.numpy(), self.entry))
+        else:
+            changed = zoo.submodule("augment").augment(
                 pixels.flatten(1, -3),  # the frames of a sample change alike
                 self.data.levels,
                 plan.shift,
@@ -239,9 +257,8 @@ class Run:
                 plan.flip,
                 plan.crop,
             )
-            .view_as(pixels)
-        )
-        labels = self.labels[picked].to(self.device)
+            pixels = changed.view_as(pixels)
+        labels = labels.to(self.device)
         out = logits(self.network, network_input(pixels.to(self.device), self.entry), self.entry)
         loss = functional.cross_entropy(out, labels, label_smoothing=plan.label_smoothing)
         self.optimizer.zero_grad()
@@ -270,9 +287,10 @@ class Run:
 
     def _validate(self) -> float:
         random_state = torch.get_rng_state()
-        found = predict(self.averaged(), self.data.train_x[self.validation], self.entry, self.device)
+        pixels, labels = self.data.train_x[self.validation], self.data.train_y[self.validation]
+        found = predict(self.averaged(), pixels, self.entry, self.device)
         torch.set_rng_state(random_state)
-        return float((found == self.data.train_y[self.validation]).mean())
+        return float((found == wanted(pixels, labels, self.entry)).mean())
 
 
 def versions() -> dict[str, str]:
@@ -290,8 +308,9 @@ def one_line_each(log: dict[str, Any]) -> str:
 def write_results(run: Run, folder: Path) -> dict[str, Any]:
     """Test the averaged network once and write weights and log; returns the ``[weights]`` table."""
     network = run.averaged().cpu()
-    found = predict(network, run.data.test_x, run.entry)
-    correct = int((found == run.data.test_y).sum())
+    out = answers(network, run.data.test_x, run.entry)
+    found, right = out.argmax(1).numpy(), wanted(run.data.test_x, run.data.test_y, run.entry)
+    correct = int((found == right).sum())
     folder.mkdir(parents=True, exist_ok=True)
     content = save({k: v.contiguous() for k, v in network.state_dict().items()})
     (folder / f"{run.entry.name}.safetensors").write_bytes(content)
@@ -303,7 +322,12 @@ def write_results(run: Run, folder: Path) -> dict[str, Any]:
         "tested": len(found),
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    log = log_of(run, {**table, "wrong": np.flatnonzero(found != run.data.test_y).tolist()})
+    if run.entry.kind == "sequence":
+        bits = functional.cross_entropy(out, torch.from_numpy(right)).item() / math.log(2)
+        table["bits"] = round(bits, 4)
+        log = log_of(run, table)
+    else:
+        log = log_of(run, {**table, "wrong": np.flatnonzero(found != right).tolist()})
     (folder / f"{run.entry.name}.log.json").write_text(one_line_each(log), encoding="utf-8")
     return table
 
@@ -421,7 +445,8 @@ def main(arguments: list[str]) -> int:
         return INTERRUPTED
     table = write_results(run, zoo.models_folder() / "weights")
     record(zoo.models_folder() / f"{entry.name}.toml", table)
-    console.print(f"{entry.name}: {table['correct']} of {table['tested']} test images correct")
+    answered = "characters" if entry.kind == "sequence" else "images"
+    console.print(f"{entry.name}: {table['correct']} of {table['tested']} test {answered} correct")
     return 0
 
 

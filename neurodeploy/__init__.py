@@ -25,6 +25,7 @@ VERBS = (
     "doctor",
     "init",
     "schema",
+    "Session",
 )
 
 

@@ -644,6 +644,13 @@ ND650 two executions that should agree differ
   matter of tolerance: numbers of this build must not be trusted.
 
 # runs from memory images
+ND608 a network that cannot go on where it was
+  A stream that is given piece by piece (neurodeploy.Session, run --state) goes on from the states of populations. This
+  network remembers more: running sums of expectation compensation, held operands, what was sent ticks ago, or which
+  tick it is. Give it all ticks in one run.
+ND609 a state that is none of this network
+  A state belongs to the integer graph whose populations have left it, by hash, name, shape and width: in any other it
+  would mean nothing. A network that was built again with other weights is another one. Begin a new stream.
 ND610 a program without memory images cannot run on simulated cores
   loihi-sim runs from the memory images of the cores and of the host, which mapping writes. Map the program first; an
   unmapped one runs on the cpu backend.
@@ -723,6 +730,9 @@ ND744 a message outgrew its width in a process of Lava
 ND745 the environment for Lava cannot be made
   `neurodeploy lava setup` makes an environment of Python 3.10 with lava-nc beside the cache, by uv. uv is not here,
   could not fetch what it needs, or what it made cannot import Lava. NEURODEPLOY_LAVA_PYTHON names another interpreter.
+ND746 a backend that begins every sample at rest
+  Processes of Lava reset their states at the first tick of each sample, so a stream cannot go on in a later run. The
+  cpu backend and loihi-sim load their populations with the states that another run has left, on either of them.
 
 === 8xx cost and report
 ND801 two accounts of the same events disagree

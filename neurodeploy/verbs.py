@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .builds.log import Listener
     from .builds.pipeline import Build
     from .builds.reuse import crosscheck, described, evaluate, export, kernels, label, run, traced, verify
+    from .builds.session import Session
     from .codes import explained as explain
     from .environment import usable as doctor
     from .schemas import schema
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
     from .target import Target
 
 __all__ = [
-    "build", "check", "crosscheck", "described", "doctor", "evaluate", "explain", "export", "init", "kernels",
-    "label", "models", "ops", "report", "run", "schema", "targets", "traced", "verify",
+    "Session", "build", "check", "crosscheck", "described", "doctor", "evaluate", "explain", "export", "init",
+    "kernels", "label", "models", "ops", "report", "run", "schema", "targets", "traced", "verify",
 ]  # fmt: skip
 
 #: verb -> module and name of what does it
 PLACES = {
     "explain": ("codes", "explained"), "doctor": ("environment", "usable"), "init": ("starting", "init"),
-    "schema": ("schemas", "schema"),
+    "schema": ("schemas", "schema"), "Session": ("builds.session", "Session"),
     **{name: ("builds.reuse", name)
        for name in ("crosscheck", "described", "evaluate", "export", "kernels", "label", "run", "traced", "verify")},
 }  # fmt: skip

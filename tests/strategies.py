@@ -448,6 +448,41 @@ def gate(s: Sketch, x: str) -> str:
     return product(s, f"{letters},{letters}->{letters}", x, neuron(s, x))
 
 
+def kept(s: Sketch, x: str, of: str) -> str:
+    """A running state of ``x``: all of it is kept, a part for each channel, or what a stream made of ``of`` says.
+
+    The stream is any: in a network it lies between 0 and 4096.
+    """
+    model = s.choice("integrator", "leaky_integrator", "gated_integrator", "gated_integrator")
+    params: dict[str, Any] = {"bias": 0, "bits": 24} if model == "integrator" else {}
+    if model == "leaky_integrator":
+        params = {"du": 4096, "dv": per_channel(s, s.shape(x), 0, 4096), "bias": 0, "offset": 0}
+    factor: tuple[str, ...] = ()
+    x = s.tame(x, 1 << 17)
+    if model == "gated_integrator":
+        factor = (s.rescaled(s.view(s.tame(of), "reshape", s.shape(x)), s.choice(8, 13, 14, 17)),)
+    node = Neuron(name="kept", inputs=(x, *factor), model=model, params=params, reset=s.reset())
+    return s.like(node, x, code=NEURONS[model].code(params))
+
+
+def running(s: Sketch, x: str) -> str:
+    """An elementwise running state."""
+    if not s.shape(x):
+        x = s.view(x, "reshape", (1,))
+    return kept(s, x, x)
+
+
+def memory(s: Sketch, x: str) -> str:
+    """k v^T added up over ticks, and read by q: linear attention whose tokens are ticks."""
+    x = s.view(x, "reshape", (1, int(np.prod(s.shape(x), dtype=int))), ("N", "C"))
+    width = s.integers(1, 3)
+    q, k, v, f = (
+        s.view(dense(s, x, size), "reshape", (size,), ("C",)) for size in (width, width, 2, 2 * width)
+    )
+    added = product(s, "c,d->cd", k, v, "instant")
+    return product(s, "c,cd->d", q, s.tame(kept(s, added, f), 1 << 15), "instant")
+
+
 MOVES: dict[str, Callable[[Sketch, str], str]] = {
     "dense": dense,
     "conv": conv,
@@ -460,6 +495,8 @@ MOVES: dict[str, Callable[[Sketch, str], str]] = {
     "delay": delay,
     "attention": attention,
     "gate": gate,
+    "running": running,
+    "memory": memory,
 }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ..array import Array
+from ..errors import BackendError, Problem
 from ..ir.trace import Events, Trace
 from ..program import Program
 from ..registry import Member, Room
@@ -96,6 +97,19 @@ class Backend(Member):
     @abstractmethod
     def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """Run raw inputs ``x`` (B, *input shape) for all ticks; record the named nodes' values at every tick."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether its runs can begin where others ended."""
+        return type(self).go_on is not Backend.go_on
+
+    def go_on(self, program: Program, x: Array, begin: Mapping[str, Array], record: Iterable[str]) -> Trace:
+        """The same from states ``begin`` (B, *shape) before tick 1, as ``interp.run`` takes them.
+
+        BackendError ND746 where every sample begins at rest.
+        """
+        cause, fix = "this backend begins every sample at rest", "--backend cpu, the same to the bit"
+        raise BackendError(Problem("ND746", cause, self.name, fixes=(fix,)))
 
 
 BACKENDS = Room("backends", Backend)

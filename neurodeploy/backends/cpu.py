@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -37,6 +37,10 @@ class Cpu(Backend):
     def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """All ticks; the engine of a graph is planned on its first run and kept as long as the graph lives."""
         return self.engine(program.graph).run(x, record), None
+
+    def go_on(self, program: Program, x: Array, begin: Mapping[str, Array], record: Iterable[str]) -> Trace:
+        """Populations with a state of their own go on from it node by node."""
+        return self.engine(program.graph).run(x, record, begin)
 
     def kernels(self, program: Program) -> tuple[Kernel, ...]:
         """The segments of the engine, in the order in which they run."""

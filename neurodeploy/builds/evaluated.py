@@ -17,6 +17,7 @@ from .. import compare
 from ..array import Array
 from ..calibrate import batch_size, batches
 from ..cost.paper import trained
+from ..datasets import following
 from ..errors import Problem
 from ..evaluation import LEVELS, predictions
 from ..inputs.samples import SYNTHETIC, Recorded, tokens
@@ -98,6 +99,13 @@ def _evaluated(
     labels = stimulus.labels(count)
     if tokens(found.graph) is not None and spiking is not None:
         return _compared(found, spiking, program, labels, seen)
+    if (
+        labels is not None
+        and isinstance(stimulus, Recorded)
+        and stimulus.data.sequence
+        and spiking is not None
+    ):
+        return _predicted(found, stimulus, labels, spiking, program, seen)
     clipped = seen.clipped
     runs = _runs(found, spiking, program, seen)
     if labels is not None and isinstance(stimulus, Recorded):
@@ -182,6 +190,56 @@ def _in_batches(size: int, run: Answers, images: Array, side_by_side: bool = Fal
         return np.concatenate([run(batch) for batch in parts], axis=1)
     with pools.blas_threads(1):
         return np.concatenate(pools.side_by_side(run, parts), axis=1)
+
+
+# --- sequences -----------------------------------------------------------------------------------------------------
+
+
+def _predicted(
+    found: Imported, stimulus: Recorded, labels: Array, spiking: Graph, program: Program, seen: _Seen
+) -> Evaluated:
+    """How well networks foretell the next token: how often the likeliest is right, and bits per token."""
+    size = batch_size(spiking)
+    integers, done = program.graph.values[program.graph.output.name].fixed, 0
+    unit = np.asarray(integers.scale if integers is not None else 1.0)
+    right, cost, tokens = dict.fromkeys(LEVELS, np.zeros(1, np.int64)), dict.fromkeys(LEVELS, 0.0), 0
+    for x in stimulus.batches(found.config.eval, size):
+        wanted = following(x, labels[done : done + len(x)]).T
+        done, tokens = done + len(x), tokens + wanted.size
+        # The same network, its neurons and its ticks were kept: what floats say is computed once.
+        floats = interp.run(spiking, x).outputs
+        outputs = {"source": floats, "spiking": floats, "integer": seen.outputs(program, x) * unit}
+        for level, logits in outputs.items():
+            right[level] = right[level] + (logits.argmax(axis=-1) == wanted).sum(axis=1)
+            cost[level] += float(surprise(logits, wanted).sum())
+    bits = {level: cost[level] / tokens for level in LEVELS}
+    shares = {level: int(count.sum()) / tokens for level, count in right.items()}
+    by_tick = {level: tuple(float(each) / len(labels) for each in count) for level, count in right.items()}
+    nothing = meaningless(seen.spoken, labels)
+    accuracy = Accuracy(
+        samples=tokens,
+        source=shares["source"],
+        spiking=shares["spiking"],
+        integer=shares["integer"],
+        by_level=by_tick,
+        bits=bits,
+        meaningless=nothing,
+    )
+    counts = {"test": {"samples": tokens, **{level: int(count.sum()) for level, count in right.items()}}}
+    shown = " -> ".join(f"{level} {bits[level]:.3f}" for level in ("source", "integer"))
+    return Evaluated(
+        accuracy=accuracy, counts=counts, saturations=dict(seen.clipped),
+        warnings=(*quality.drops(accuracy, found.config), *_clipped(found, seen.clipped)),
+        fact=f"bits per token {shown} (n = {tokens})",
+    )  # fmt: skip
+
+
+def surprise(logits: Array, wanted: Array) -> Array:
+    """-log2 of the softmax of ``logits`` (..., K) at the ``wanted`` classes (...)."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(shifted, wanted[..., None], axis=-1)[..., 0]
+    found: Array = (np.log(np.exp(shifted).sum(axis=-1)) - chosen) / np.log(2)
+    return found
 
 
 # --- agreement ---------------------------------------------------------------------------------------------------

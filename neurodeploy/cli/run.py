@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 from .. import verbs
+from ..errors import Problem
 from .app import app
 from .flags import Folder, Granularity, Option, Outputs, Quiet, Raw, Recorded, Shape, Verbose
 from .processes import shares
 from .screen import Format, screen
+
+STATE = "file that holds where streams are: they go on from there, if it exists, and it is written anew"
 
 
 @app.command()
@@ -22,6 +25,7 @@ def run(
     backend: Annotated[str, Option("--backend", help="cpu, loihi-sim, lava, ...")] = "cpu",
     granularity: Granularity = "",
     record: Recorded = None,
+    state: Annotated[Path | None, Option("--state", help=STATE)] = None,
     kernels: Annotated[
         bool, Option("--kernels", help="show by which code each layer is computed, and why")
     ] = False,
@@ -33,8 +37,15 @@ def run(
     screen.configure(form, quiet, verbose)
     from ..inputs.arrays import save_array
 
-    found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
-    outputs, values = found.outputs, found.values
+    saturations: dict[str, int] = {}
+    warnings: tuple[Problem, ...] = ()
+    if state is None:
+        found, warnings = verbs.traced(folder, input, backend, tuple(record or ()), granularity)
+        outputs, values, saturations = found.outputs, found.values, found.saturations
+    else:
+        session = verbs.Session(folder, backend, state if state.exists() else None)
+        outputs, values = session.run(input, tuple(record or ()))
+        session.save(state)
     save_array(output, outputs)
     places = _places(output, values)
     for name, place in places.items():
@@ -44,9 +55,9 @@ def run(
     classes = outputs[-1].reshape(samples, -1).argmax(axis=1).tolist()
     if screen.json:
         recorded = {name: str(place) for name, place in places.items()}
-        saturations = {name: count for name, count in found.saturations.items() if count}
+        clipped = {name: count for name, count in saturations.items() if count}
         screen.data(
-            {"output": str(output), "recorded": recorded, "classes": classes, "saturations": saturations}
+            {"output": str(output), "recorded": recorded, "classes": classes, "saturations": clipped}
             | ({"kernels": [asdict(one) for one in chosen]} if kernels else {})
         )
     else:

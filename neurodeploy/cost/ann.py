@@ -18,7 +18,8 @@ BASELINE = Definition(
     " output once, one byte each",
     ("ann_baseline.int8_mac_pj", "ann_baseline.sram_byte_pj", "ann_baseline.node_scale"),
     (
-        "one pass of the same network, T does not enter; products of two streams count as dense MACs",
+        "one pass of the same network, T does not enter, but of an input with a frame for each tick one pass a frame;"
+        " products of two streams count as dense MACs",
         "perfect reuse of everything read, no control, no off-chip memory, no static power: a lower bound for ANNs",
         "norms, softmax and activation functions are left out",
     ),
@@ -45,15 +46,15 @@ class AnnBaseline:
 
 def ann_baseline(source: Graph, target: Target) -> AnnBaseline:
     """The baseline of a source graph, by the formula of :data:`BASELINE`."""
-    layers = source.of(Synapse, Product)
-    macs = sum(dense_macs(source, node) for node in layers)
-    traffic = sum(_bytes(source, node) for node in layers)
+    layers, passes = source.of(Synapse, Product), source.header.timesteps if source.input.per_tick else 1
+    macs = passes * sum(dense_macs(source, node) for node in layers)
+    traffic = sum(_bytes(source, node, passes) for node in layers)
     costs = target.costs.ann_baseline
     dynamic = Range.of(costs.int8_mac_pj) * macs + Range.of(costs.sram_byte_pj) * traffic
     return AnnBaseline(macs, traffic, dynamic * Range.of(costs.node_scale))
 
 
-def _bytes(graph: Graph, node: Node) -> int:
-    """Weights, inputs and output of one layer, one byte per element."""
+def _bytes(graph: Graph, node: Node, passes: int) -> int:
+    """Weights once, inputs and output of one layer in each pass, one byte per element."""
     weights = node.weight.size if isinstance(node, Synapse) else 0
-    return int(weights + sum(graph.values[name].shape.size for name in (*node.inputs, node.name)))
+    return int(weights + passes * sum(graph.values[name].shape.size for name in (*node.inputs, node.name)))

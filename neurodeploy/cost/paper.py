@@ -97,7 +97,8 @@ def _native(graph: Graph, counts: Counts, target: Target) -> PaperEnergy:
         else:
             macs[node.name] = dense
     energy = {k: mac_pj * v for k, v in macs.items()} | {k: ac_pj * v for k, v in acs.items()}
-    dense_pj = mac_pj * sum(dense_macs(graph, n) for n in layers)
+    passes = counts.ticks if graph.input.per_tick else 1  # of the ANN: one for each frame
+    dense_pj = passes * mac_pj * sum(dense_macs(graph, n) for n in layers)
     total_pj = sum(energy.values())
     ratio = total_pj / dense_pj if dense_pj else None
     return PaperEnergy(total_pj, ratio, sum(acs.values()), sum(macs.values()), NATIVE, layers=energy)

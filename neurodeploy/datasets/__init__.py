@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._base import DataFormat, DataOptions
 from ._formats import facts, load, names, takes_options
-from ._types import DataSet, Facts, Split
+from ._types import DataSet, Facts, Split, following
 
 __all__ = [
     "DataFormat",
@@ -13,6 +13,7 @@ __all__ = [
     "Facts",
     "Split",
     "facts",
+    "following",
     "load",
     "names",
     "takes_options",

@@ -49,9 +49,11 @@ class DataSet:
 
     ``shape`` is (C, H, W), or whatever the network takes; pixels are integers in 0 .. ``levels``; labels are integers
     below ``len(classes)``. With ``ticks`` samples are (ticks, *shape), a frame for each tick; 0: one image for all.
-    ``texts``: samples are strings that a tokenizer has yet to make ids of, and ``shape`` is empty. Without ``labelled``
-    the labels are all 0 and there are no classes. ``hash`` is the sha256 of the stored content, ``source`` the file,
-    folder or library it was read from, ``warnings`` what its reader had to decide, ``told`` what it was asked to do.
+    ``sequence``: these are tokens, one line for each, and what is asked for is the one that follows: the next frame's,
+    behind the last frame the label. ``texts``: samples are strings that a tokenizer has yet to make ids of, and
+    ``shape`` is empty. Without ``labelled`` the labels are all 0 and there are no classes. ``hash`` is the sha256 of
+    the stored content, ``source`` the file, folder or library it was read from, ``warnings`` what its reader had to
+    decide, ``told`` what it was asked to do.
     """
 
     name: str
@@ -65,6 +67,7 @@ class DataSet:
     ticks: int = 0
     texts: bool = False
     labelled: bool = True
+    sequence: bool = False
     warnings: tuple[Problem, ...] = ()
     told: str = ""
 
@@ -105,6 +108,12 @@ class Facts:
     texts: bool = False
     warnings: tuple[Problem, ...] = ()
     told: str = ""
+
+
+def following(frames: Integers, labels: Integers) -> Labels:
+    """The token behind each of the frames (n, T, V) of sequences, (n, T)."""
+    found: Labels = np.concatenate((frames[:, 1:].argmax(axis=-1), np.asarray(labels)[:, None]), axis=1)
+    return found
 
 
 def array_split(images: Images, labels: Integers) -> Split:

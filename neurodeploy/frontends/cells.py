@@ -65,11 +65,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Population:
-    """A registered model with its parameters; its input is the sum of the drives, each times its ratio."""
+    """A registered model with its parameters; its input is the sum of the drives, each times its ratio.
+
+    ``factor`` is which of the drives is its second input: what part of the state is kept.
+    """
 
     model: str
     params: Mapping[str, Any]
     ratios: tuple[Any, ...]
+    factor: int | None = None
 
 
 def _array(tensor: Any, shape: tuple[int, ...]) -> Array:
@@ -95,6 +99,26 @@ def linear(cell: Cell, follows: bool = True) -> Population | None:
         ):
             return None
     return _integrator(kept, gains, base, cell.rest[0])
+
+
+def gated(cell: Cell) -> Population | None:
+    """The gated integrator v <- f v + x that a cell is, where f is one of the drives and x a sum of any, or None."""
+    zeros, random = [np.zeros(shape) for shape in cell.drives], np.random.default_rng(0)
+    alone = [_only(zeros, k, 1.0) for k in range(len(zeros))]
+    gains, one = [_round(cell.run(drives)[1]) for drives in alone], np.ones(cell.shape)
+    factors = [k for k, drives in enumerate(alone) if (_round(cell.run(drives, one)[1]) != gains[k]).any()]
+    if len(factors) != 1 or cell.rest != (0.0,) or not all(map(_same_for_samples, gains)):
+        return None
+    (factor,) = factors
+    for spread in SPREADS:
+        drives = [spread * random.standard_normal(shape) for shape in cell.drives]
+        state = spread * random.standard_normal(cell.shape)
+        out, after = cell.run(drives, state)
+        wanted = sum((g * d for g, d in zip(gains, drives, strict=True)), drives[factor] * state)
+        if not np.allclose(after, wanted, _RELATIVE, _ABSOLUTE) or not np.array_equal(out, after):
+            return None
+    ratios = tuple(map(_compact, gains))
+    return Population("gated_integrator", {}, ratios, factor) if any(map(np.any, ratios)) else None
 
 
 def _integrator(kept: Array, gains: list[Array], base: Array, rest: float) -> Population | None:

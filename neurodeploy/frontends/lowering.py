@@ -50,7 +50,9 @@ class Lowering:
         self.known: dict[
             tuple[Any, ...], str
         ] = {}  # a module that is called at every tick computes the same nodes
-        self.calls: dict[str, tuple[Stream, int]] = {}  # neuron -> what it reads, and how often it was called
+        self.calls: dict[
+            str, tuple[tuple[Stream, ...], int]
+        ] = {}  # neuron -> what it reads, how often it was called
         self.refused: dict[str, Refusal] = {}  # neuron -> why its ticks are no ticks of one population
         self.mixed: list[Call] = []  # neurons that take ticks and samples in one axis for time
         self.call = Call("input", "input", (), {}, Origin("", "input"), False, lambda: None)
@@ -59,6 +61,9 @@ class Lowering:
             str, str
         ] = {}  # delayed synapse -> the call, perhaps a later one, whose result it reads
         self.names: dict[str, str] = {}  # constant, or what is computed from one -> its name in the module
+        self.held: dict[
+            str, tuple[str, float, Stream]
+        ] = {}  # clipped value -> "above" or "below", where, what it was of
         self.truths: set[str] = set()  # what a comparison of spikes has made: zeros and ones
 
     # --- adding nodes --------------------------------------------------------------------------------------------

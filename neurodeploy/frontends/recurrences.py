@@ -1,8 +1,9 @@
 """The states of a traced program as neurons and delayed connections.
 
 A state is a placeholder, and what it becomes a node, of the traced program. Where it becomes a linear function of
-itself it is a leaky integrator, where it charges, fires and resets a spiking neuron (:mod:`.cells` finds out by running
-that part of the program), and where it keeps what was computed one tick ago a connection with a delay of one tick.
+itself it is a leaky integrator, or one with a gate where a stream says what is kept of it, where it charges, fires and
+resets a spiking neuron (:mod:`.cells` finds out by running that part of the program), and where it keeps what was
+computed one tick ago a connection with a delay of one tick.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import graphlib
 import heapq
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 from torch import fx
 
 from ..errors import ImportModelError, Problem
+from ..ir.neuron_model import NEURONS
 from ..ir.types import Origin
 from . import cells
 from .cells import Cell, Population
@@ -137,7 +139,10 @@ class Recurrences:
         reach = self._depending(state.before)
         if source in self.made or source not in reach:
             return self._delayed(state, source)
-        return self._linear(state, source, reach) or self._spiking(state, source, reach)
+        straight = (cells.linear, cells.gated)
+        return any(self._summed(state, source, reach, one) for one in straight) or self._spiking(
+            state, source, reach
+        )
 
     def _unchanging(self, state: State, value: Any) -> bool:
         """A state that is written as it was, or with the same number at every call."""
@@ -155,6 +160,10 @@ class Recurrences:
         given = {**dict(zip(returned[1:], call.args[1:], strict=False)), **call.kwargs}
         return _source(given.get(returned[index])) is state.before and self._readers(state.before) == {call}
 
+    def _sends_state(self, node: fx.Node) -> bool:
+        """Whether a neuron that stands for a node sends what it holds, and no spikes."""
+        return node in self.made and NEURONS[self.made[node][0].model].keeps_unit
+
     def _readers(self, node: fx.Node) -> set[fx.Node]:
         """What reads a node, perhaps handed on, and is needed."""
         found: set[fx.Node] = set()
@@ -169,9 +178,16 @@ class Recurrences:
         self.past[state.before] = (source, not is_neuron(source) and source not in self.made)
         return True
 
-    def _linear(self, state: State, source: fx.Node, reach: set[fx.Node]) -> bool:
+    def _summed(
+        self,
+        state: State,
+        source: fx.Node,
+        reach: set[fx.Node],
+        identify: Callable[[Cell], Population | None],
+    ) -> bool:
+        """Try it as a running sum, of which a constant or a stream says what is kept."""
         cell, drives = self._cell([state], [source], source, reach)
-        made = _tried(cells.linear, cell)
+        made = _tried(identify, cell)
         if made is None:
             return False
         self.made[source] = (made, drives, state)
@@ -310,12 +326,11 @@ class Recurrences:
             node: [i for i in self._inputs(node) if i in needed]
             for node in sorted(needed, key=self.order.__getitem__)
         }
+        straight: set[fx.Node] = set()
         for past, source in pasts.items():
-            if past not in _ancestors(before, source):
-                before[past] = [
-                    *before[past],
-                    source,
-                ]  # no loop: the delayed connection looks at an earlier node
+            if past not in _ancestors(before, source):  # no loop: what is kept was computed before
+                before[past] = [*before[past], source]
+                straight |= {past} if self.past[past][1] or self._sends_state(source) else set()
         calls: list[Call] = []
         ready: list[tuple[int, fx.Node]] = []  # in the program's own order, by which loops are found
         sorter = graphlib.TopologicalSorter(before)
@@ -324,12 +339,14 @@ class Recurrences:
             for node in sorter.get_ready():
                 heapq.heappush(ready, (self.order[node], node))
             _, node = heapq.heappop(ready)
-            calls += self._stands_for(node, traced)
+            calls += self._previous(node) if node in straight else self._stands_for(node, traced, straight)
             sorter.done(node)
         return calls
 
-    def _stands_for(self, node: fx.Node, traced: Mapping[str, Call]) -> list[Call]:
-        """The calls of one node, and behind it the neuron that keeps it for the next tick."""
+    def _stands_for(
+        self, node: fx.Node, traced: Mapping[str, Call], straight: Collection[fx.Node]
+    ) -> list[Call]:
+        """The calls of one node, and behind it the neuron that keeps it for a delayed connection."""
         if node in self.past:
             found = [self._past_call(node)]
         elif node in self.made:
@@ -337,8 +354,17 @@ class Recurrences:
             found = list(population(node.name, made, [Ref(drive.name) for drive in drives], state))
         else:
             found = [traced[node.name]] if node.name in traced else []
-        keeping = [s for s in self.states if self.past.get(s.before, (None, False)) == (node, True)]
+        keeping = [
+            s
+            for s in self.states
+            if self.past.get(s.before, (None, False)) == (node, True) and s.before not in straight
+        ]
         return [*found, *kept_by(node.name, keeping[0])] if keeping else found
+
+    def _previous(self, node: fx.Node) -> list[Call]:
+        """A neuron that holds what was computed for one tick."""
+        state, (source, _) = next(s for s in self.states if s.before is node), self.past[node]
+        return list(population(node.name, Population("previous", {}, (1.0,)), [Ref(source.name)], state))
 
     def _past_call(self, node: fx.Node) -> Call:
         state = next(s for s in self.states if s.before is node)
@@ -362,6 +388,8 @@ def population(
     """
     total: Ref | None = None
     for k, (ratio, part) in enumerate(zip(made.ratios, drives, strict=True)):
+        if k == made.factor and not np.any(ratio):
+            continue
         if np.any(np.asarray(ratio) != 1.0):
             yield _own(f"{name}.drive{k}", "mul", (part, ratio), state)
             part = Ref(f"{name}.drive{k}")
@@ -370,7 +398,8 @@ def population(
             part = Ref(f"{name}.sum{k}")
         total = part
     origin = Origin(state.known.path, f"neuron {made.model}", *state.place)
-    settings = {"model": made.model, "params": made.params, "which": which}
+    settings: dict[str, Any] = {"model": made.model, "params": made.params, "which": which}
+    settings |= {} if made.factor is None else {"factor": drives[made.factor]}
     yield Call(name, "neuron", (total,), settings, origin, False, no_value)
 
 
@@ -524,11 +553,12 @@ def _is_number(value: Any, number: float) -> bool:
 def _refused(state: State) -> Problem:
     """ND157: a state for which there is no neuron."""
     cause = "the model remembers something that no neuron holds"
-    found = "its next value is no linear function of itself, and no charge, fire and reset"
+    found = "its next value is no linear function of itself, with or without a gate, and no charge, fire and reset"
     if state.rest is None:
         found = "it does not begin at one number"
     limit = (
-        "a linear recurrence; a LIF that resets to a value or by its threshold; what was sent one tick ago"
+        "a linear recurrence, also one with a gate, f h + i; a LIF that resets to a value or by its threshold; "
+        "what was sent one tick ago"
     )
     fixes = (
         "use a neuron of the table in docs/support.md",

@@ -125,15 +125,18 @@ def _ann(traced: Traced, spec: InputSpec, name: str) -> Graph:
 
 
 def _spelled(model: torch.nn.Module, spec: InputSpec, name: str) -> Graph | None:
-    """The graph of a module that computes steps in a loop, where these are neurons; None where they are not."""
-    example = _torch.prepared(model, spec)
+    """The graph of a module that computes steps in a loop, where these are neurons; None where they are not.
+
+    Given a frame for each tick, a module that remembers nothing between calls may have states without steps.
+    """
+    example, sequences = _torch.prepared(model, spec), spec.frames and not may_remember(model)
     refusals: list[ImportModelError] = []
     ann = lives = False
     for axis in _axes(spec):
         given = _framed(example, axis, spec)
         steps = observed.steps(model, given)
         ann = ann or (axis is None and steps is not None)
-        if not steps or steps == 1:
+        if (not steps or steps == 1) and not (sequences and axis is not None):
             continue
         try:
             traced = trace(model, given, axis)

@@ -20,7 +20,7 @@ from . import fixed
 from .equation import Equation
 from .graph import Graph
 from .micro_op import MICROCODE
-from .neuron_model import NEURONS, state_names
+from .neuron_model import NEURONS, begun, state_names
 from .nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from .trace import Trace
 from .widths import REGISTER_BITS
@@ -62,6 +62,7 @@ def run(
     timesteps: int | None = None,
     observe: Callable[[str, Array], None] | None = None,
     given: Mapping[str, Array] | None = None,
+    begin: Mapping[str, Array] | None = None,
 ) -> Trace:
     """Run ``timesteps`` ticks (default: the header's) on raw inputs ``x``.
 
@@ -69,13 +70,14 @@ def run(
     ``record`` names nodes, and states as :func:`.neuron_model.state_names` calls them: what is kept after the tick.
     ``observe`` is called at every tick with each name and its value, (batch or 1, *shape), as it is computed.
     ``given`` names values, (T, B, *shape), that are taken as they are instead of being computed.
+    ``begin`` holds states (B, *shape) of populations before tick 1, all of each that it names; others begin at rest.
     What is neither recorded nor read any more is let go, so memory holds the state and what is in use.
     Raises SimulateError ND601 if ``x`` does not have the input's shape.
     """
     ticks, output = timesteps or graph.header.timesteps, graph.output.name
     check_input(graph, x, ticks)
     record = tuple(record)
-    state: dict[str, Any] = {}
+    state: dict[str, Any] = dict(begun(graph, begin or {}))
     saturations: dict[str, int] = {}
     outputs: list[Array] = []
     recorded: dict[str, list[Array]] = {name: [] for name in record}

@@ -76,6 +76,8 @@ class MicroOp(Member):
     spelled: tuple[Params, ...] = ()
     #: True: no output is ever below zero
     nonnegative: bool = False
+    #: True: its values span magnitudes, so a message's whole width is used where it may be
+    spans: bool = False
     #: parameters whose first axis is ticks: one value for each
     by_tick: tuple[str, ...] = ()
     grade: Evidence = (

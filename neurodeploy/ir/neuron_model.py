@@ -65,6 +65,8 @@ class NeuronModel(Member):
     thresholds: tuple[str, ...]
     #: input streams, each of the population's shape
     inputs: int = 1
+    #: what a unit of every input behind the first is worth, where that is fixed; None: as much as of the first
+    factor_unit: float | None = None
     state: tuple[StateVar, ...] = ()
     float_params: tuple[str, ...] = ()
     int_params: tuple[str, ...] = ()
@@ -128,6 +130,15 @@ class NeuronModel(Member):
 
 
 NEURONS = Room("neurons", NeuronModel)
+
+
+def begun(graph: Graph, begin: Mapping[str, Array]) -> dict[str, tuple[Array, ...]]:
+    """States by population, from arrays named as :func:`state_names` has them."""
+    found: dict[str, list[Array]] = {}
+    for name, (node, _) in state_names(graph).items():
+        if name in begin:
+            found.setdefault(node, []).append(begin[name])
+    return {node: tuple(states) for node, states in found.items()}
 
 
 def state_names(graph: Graph) -> dict[str, tuple[str, int]]:

@@ -27,33 +27,17 @@ from ..ir.fixed import bits_for, held, multiplier_of, rescale
 from ..ir.micro_op import Level, Numbers, Params, QuantizedMicro
 from ..ir.rows import DIGIT_BITS, MOST, RowOp
 from ..ir.types import Fixed, Interval
+from ._exponential import E_BITS, EXPONENTIAL_OPS, exponential_params, exponentials
 from ._program import check_reach, out_bits, out_scale, row_scale
-from ._table import (
-    INTERPOLATE_OPS,
-    POSITION_OPS,
-    RECIPROCAL_OPS,
-    UNIT_BITS,
-    bits_of,
-    interpolate,
-    position,
-    position_params,
-    reciprocal,
-    reciprocal_table,
-    tabulate,
-)
+from ._table import RECIPROCAL_OPS, UNIT_BITS, bits_of, reciprocal, reciprocal_table
 
 ROW_MAX = 1 << 16
 ROW_BITS = 10  # of the length of a row whose sum needs no fewer bits behind the point
-Z_BITS = 20  # fraction of the exponent
-Z_TOP = 30 << Z_BITS
-ENTRIES = 128
-FRACTION_BITS = Z_BITS - 7
-E_BITS = 28  # fraction of an exponential
 SUM_BITS = 20  # fraction of the upper register of the sum
 LOW_BITS = E_BITS - SUM_BITS
 Y_BITS = 25  # 1 is at most 2^23 output units
 FLOOR = -(1 << 30)  # below every input
-E_OPS = 1 + POSITION_OPS + 2 + INTERPOLATE_OPS + 2
+E_OPS = 1 + EXPONENTIAL_OPS
 ROW_OPS = RECIPROCAL_OPS + 2 + 3 + 1
 
 
@@ -124,12 +108,7 @@ class Softmax(RowOp):
         one = round(1.0 / scale)
         if not 2.0**-23 <= scale <= 2.0**-4 or bits_for(one, signed=False) > bits:
             raise ValueError(f"softmax output unit {scale!r} does not fit {bits} bits or [2^-23, 2^-4]")
-        ints = position_params(row_scale(fixed) * np.log2(np.e) * 2.0**Z_BITS, Z_TOP)
-        ints |= {
-            "exp_table": tabulate(lambda z: np.exp2(-z), 0.0, 1.0, ENTRIES, 2.0**-E_BITS),
-            "fraction_bits": FRACTION_BITS,
-            "reciprocal_table": reciprocal_table(),
-        }
+        ints = exponential_params(row_scale(fixed)) | {"reciprocal_table": reciprocal_table()}
         ints |= output_params(scale) | mask_params(params.get("mask"))
         return QuantizedMicro(ints, Fixed(bits, False, scale), Interval(0, one, True))
 
@@ -164,14 +143,6 @@ class Softmax(RowOp):
     def table_bits(self, params: Params) -> int:
         """Exponential and reciprocal."""
         return bits_of(params["exp_table"]) + bits_of(params["reciprocal_table"])
-
-
-def exponentials(d: Array, params: Params) -> Array:
-    """2^(-d * unit * log2 e), unit 2^-28, of non-negative distances."""
-    z = position(d, params, Z_TOP)
-    fraction = interpolate(params["exp_table"], z & ((1 << Z_BITS) - 1), params["fraction_bits"])
-    y: Array = rescale(fraction, 1, z >> Z_BITS)
-    return y
 
 
 def spare(length: int) -> int:

@@ -7,7 +7,8 @@ never computes) and turns each node's float parameters into integers:
 - *Neuron*: its own ``quantize`` (``neurons/``).
 - *Stream* (sums connected by sums: the residual): one power-of-two unit for all; every branch is rescaled into it.
 - *Micro*: its own ``quantize`` (``microcode/``), behind a rescale where the incoming unit differs per channel.
-- *Product*: exact while the result fits, else one shift; cumulative ones carry 1/t in their rescale table.
+- *Product*: exact while the result fits, else one shift, by the measured range where operands are wide; cumulative
+  ones carry 1/t in their rescale table.
 Measured ranges (training samples only) choose units, with ``HEADROOM``; proven intervals choose widths.
 """
 

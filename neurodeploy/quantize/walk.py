@@ -16,7 +16,7 @@ from ..errors import Problem, QuantizeError
 from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
 from ..ir.micro_op import MICROCODE
-from ..ir.neuron_model import NEURONS
+from ..ir.neuron_model import NEURONS, NeuronModel
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.types import Code, Fixed, Interval, Value
 from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
@@ -93,6 +93,10 @@ class _Walk:
     def code(self, name: str) -> Code:
         """What a new-graph value, or a neuron that comes later, may carry."""
         return self.builder.values[name].code if name in self.builder.values else self.ahead[name]
+
+    def spikes(self, name: str) -> bool:
+        """Whether a value is of spikes, and not of states that a neuron sends in all their width."""
+        return self.code(name).spiking and self.code(name).limit < 1 << OPERATOR_BITS
 
     def visit(self, node: Node) -> None:
         """Quantize one node; a ValueError becomes a problem, and what reads the node is not judged."""
@@ -257,10 +261,10 @@ def _worth(node: Synapse, per_input: Array) -> Array:
 def _narrowed(walk: _Walk, node: Synapse, name: str, weight: Array, bits: int) -> str:
     """The input in fewer bits where weights of full width would overflow what the sum feeds; else as it is.
 
-    Sums and operators send wide values. Beside them weights would have to shrink, in the worst case to zero. Spikes
-    stay as they are: their payloads were chosen by their neuron.
+    Sums, operators and neurons that send their state send wide values. Beside them weights would have to shrink, in the
+    worst case to zero. Spikes stay as they are: their payloads were chosen by their neuron.
     """
-    if walk.code(name).spiking:
+    if walk.spikes(name):
         return name
     rows = np.abs(weight).reshape(len(weight), -1)
     reading = _reading(walk, node)
@@ -327,25 +331,38 @@ def _neuron(walk: _Walk, node: Neuron) -> str:
     source = _in_reach(walk, node)
     made = model.quantize(node.params, walk.scales[source], walk.ranges.magnitude(node.name))
     bits = fixed.bits_for(made.code.limit)
-    inputs = (source, *(walk.table[name] for name in node.inputs[1:]))
+    inputs = (source, *(_beside(walk, model, name) for name in node.inputs[1:]))
     name = walk.add(replace(node, params=dict(made.params)), made.scale, bits, inputs)
     if node.name in walk.ahead and (name != node.name or walk.scales[name] != 1.0):
         raise ValueError(f"what it feeds back was taken to be spikes of unit 1, not {made.scale}")
     return name
 
 
+def _beside(walk: _Walk, model: NeuronModel, name: str) -> str:
+    """A further input of a neuron, in the unit in which its model takes it."""
+    if model.factor_unit is None:
+        return walk.table[name]
+    bits = fixed.bits_for(math.ceil(walk.ranges.magnitude(name) / model.factor_unit))
+    return walk.rescaled(walk.table[name], model.factor_unit, bits + 1)
+
+
 def _in_reach(walk: _Walk, node: Neuron) -> str:
-    """The input of a neuron in a unit in which it is exact, and its threshold fits.
+    """The input of a neuron in a unit in which it is exact, its threshold fits, and so does the state that it sends.
 
     Weights have been given such a unit; a mean over many tokens, or another sum of what no neuron has sent, has not.
     """
     model, source = NEURONS[node.model], walk.table[node.inputs[0]]
     limit, finest = model.quantized_limit(node.params), model.finest_unit(node.params)
+    largest, worth = walk.ranges.magnitude(node.inputs[0]), float(np.min(walk.scales[source]))
     near = limit is None or walk.limits(source).magnitude < limit
-    if near and float(np.min(walk.scales[source])) >= finest:
+    if model.keeps_unit:  # a state that is added up over ticks outgrows what is added
+        sent = walk.ranges.magnitude(node.name)
+        largest = max(largest, sent)
+        near = near and sent * units.HEADROOM < (limit or 1 << (MESSAGE_BITS - 1)) * worth
+    if near and worth >= finest:
         return source
     bits = bits_of(limit)
-    unit = power_of_two_unit(walk.ranges.magnitude(node.inputs[0]), bits)
+    unit = power_of_two_unit(largest, bits)
     coarse = 2.0 ** math.ceil(math.log2(finest * 1.001)) if finest else 0.0
     return walk.rescaled(source, max(unit, coarse), bits)
 
@@ -360,10 +377,10 @@ def _product(walk: _Walk, node: Product) -> str:
     grown = 1 if node.timing != "cumulative" else ticks if node.mean else ticks**2
     bound = terms * a * b * grown
     shift = max(0, fixed.bits_for(bound) - room)
-    if shift and node.timing == "cumulative":
+    if shift and (node.timing == "cumulative" or not all(walk.spikes(name) for name in inputs)):
         # the proven bound is far from what occurs: take the unit from the measured range and let the node saturate
         # every tick's output is a difference of Y; their sum bounds Y itself
-        seen = walk.ranges.magnitude(node.name) * ticks
+        seen = walk.ranges.magnitude(node.name) * (ticks if node.timing == "cumulative" else 1)
         shift = min(shift, max(0, math.ceil(math.log2(max(power_of_two_unit(seen, room) / unit, 1.0)))))
     rescale = None
     if node.timing == "cumulative":
@@ -406,7 +423,7 @@ def _micro(walk: _Walk, node: Micro) -> str:
     spec = walk.builder.values[source].fixed or Fixed(MESSAGE_BITS, True, walk.scales[source])
     # read by weights with no neuron between (a head): a narrow payload, or the synaptic sum outgrows its register
     direct = any(isinstance(r, Synapse) for r in readers(walk.graph, node.name))
-    bits = DIRECT_PAYLOAD_BITS if direct else OPERATOR_BITS
+    bits = MESSAGE_BITS if op.spans else DIRECT_PAYLOAD_BITS if direct else OPERATOR_BITS
     # these take their output unit from what was seen; elsewhere a norm or softmax knows its own bounds
     finest = float(np.max(spec.scale)) * FINEST_OUT  # a coarse input does not deserve a fine output
     unit = max(power_of_two_unit(walk.ranges.magnitude(node.name), bits), finest)

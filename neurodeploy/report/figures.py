@@ -61,6 +61,7 @@ CHECKED = Need("import_check", "the model was not compared with what was importe
 MODEL = Need("model", "the model does not say")
 LIMIT = Need("target", "the target sets no limit")
 LABELS = Need("accuracy", "no labelled samples were run")
+SEQUENCES = Need("accuracy", "the samples are no sequences of tokens")
 AGREEMENT = Need("agreement", "only a text model is compared with its float model")
 BESIDE = Need("beside", "no float network was compared layer by layer")
 COMPARED = Need("bit_true", "no comparison of backends was made")
@@ -435,6 +436,9 @@ EVIDENCE = (
            unit="%", formula="correct samples / samples", needs=LABELS, line="Accuracy", say=words.accuracy,
            tone=lambda r: "bad" if r["accuracy"]["meaningless"] else "",
            card=Card("Accuracy, integer", words.accuracy_of_integers, words.levels)),
+    Figure("accuracy.bits", "bits per token", "-log2 of the probability of each next token, by level",
+           get=lambda i: dict(i.accuracy.bits) or None if i.accuracy else None, kind=RECORD,
+           formula="mean of -log2 softmax(read-out)", needs=SEQUENCES),
     Figure("accuracy.meaningless", "why the accuracy means nothing", "one label, or outputs that are all equal",
            get=lambda i: i.accuracy.meaningless if i.accuracy else "", kind=TEXT),
     Figure("accuracy.samples", "samples of the accuracy", "test samples that were run",

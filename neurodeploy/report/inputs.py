@@ -60,7 +60,9 @@ class Answers:
 class Accuracy:
     """Fractions of ``samples`` test samples, by level; ``by_level`` those of each after tick 1 .. T.
 
-    ``meaningless`` says why they tell nothing about the network, where they do not.
+    Of sequences a sample is a token, and ``bits`` are those per token by level: the mean of -log2 of the probability
+    that a network gives to the token that follows, by the softmax of its read-out. ``meaningless`` says why they tell
+    nothing about the network, where they do not.
     """
 
     samples: int
@@ -70,6 +72,7 @@ class Accuracy:
     by_level: MappingABC[str, tuple[float, ...]] = field(default_factory=dict)
     answers: Answers = field(default_factory=Answers)
     meaningless: str = ""
+    bits: MappingABC[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,8 +155,9 @@ def accuracy(report: Json) -> tuple[str, ...]:
     shown = "  ->  ".join(f"{level} {units.percent(found[level])}" for level in known)
     if not known:
         return ()
-    nothing = found["meaningless"]
-    return (shown, f"(n = {found['samples']})", *([f"MEANINGLESS: {nothing}"] if nothing else []))
+    nothing, bits = found["meaningless"], found["bits"] or {}
+    told = [f"bits per token {bits['source']:.3f}  ->  {bits['integer']:.3f}"] if bits else []
+    return (shown, f"(n = {found['samples']})", *told, *([f"MEANINGLESS: {nothing}"] if nothing else []))
 
 
 def accuracy_of_integers(report: Json) -> str:

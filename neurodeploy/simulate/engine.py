@@ -14,7 +14,7 @@ nothing to wait for, and the values of a piece stay in the caches of its core. A
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from math import prod
@@ -25,7 +25,7 @@ from ..array import Array
 from ..errors import Problem, SimulateError
 from ..ir import interp, levels
 from ..ir.graph import Graph
-from ..ir.neuron_model import state_names
+from ..ir.neuron_model import begun, state_names
 from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.trace import Trace
 from . import arithmetic, linear, operators, pools, populations, products, segments
@@ -98,8 +98,10 @@ class Engine:
         room = PIECE_ELEMENTS // largest if narrow else CHUNK_ELEMENTS // (largest * pools.threads())
         self.chunk = int(np.clip(room, 1, CHUNK))
 
-    def run(self, x: Array, record: Iterable[str] = ()) -> Trace:
+    def run(self, x: Array, record: Iterable[str] = (), begin: Mapping[str, Array] | None = None) -> Trace:
         """All ticks of raw inputs ``x``, as ``ir.interp`` takes them; values of ``record`` at each tick.
+
+        ``begin``: states before tick 1, as ``ir.interp`` takes them.
 
         Raises SimulateError: ND601 for inputs of another shape, ND603 for values outside the declared interval, for
         which no width was proven.
@@ -110,12 +112,19 @@ class Engine:
             return self._nothing(names)
         threads = pools.threads()
         size = min(self.chunk, -(-len(x) // threads))
-        pieces = [x[i : i + size] for i in range(0, len(x), size)]
+        states = begun(self.graph, begin or {})
+        pieces = [
+            (
+                x[i : i + size],
+                {name: [part[i : i + size] for part in parts] for name, parts in states.items()},
+            )
+            for i in range(0, len(x), size)
+        ]
         alone = len(pieces) == 1 and size * self.macs >= BLAS_MACS
         split = len(pieces) == 1 and threads > 1 and size * self.sums >= SPLIT_MACS
         limited = pools.blas_threads(threads if alone else 1) if self.blas or names else nullcontext()
         with limited:
-            parts = pools.side_by_side(lambda piece: self._chunk(piece, names, split), pieces)
+            parts = pools.side_by_side(lambda piece: self._chunk(*piece, names, split), pieces)
         return parts[0] if len(parts) == 1 else self._joined(parts, names)
 
     def _schedule(self, watched: frozenset[str], states: frozenset[str]) -> Schedule:
@@ -154,12 +163,14 @@ class Engine:
         empty = {n: np.zeros((*lead, *self.graph.shape(of.get(n, n))), np.int64) for n in (*names, output)}
         return Trace(empty[output], {name: empty[name] for name in names})
 
-    def _chunk(self, x: Array, names: tuple[str, ...], split: bool) -> Trace:
+    def _chunk(
+        self, x: Array, begin: Mapping[str, Sequence[Array]], names: tuple[str, ...], split: bool
+    ) -> Trace:
         states = {name: at for name, at in self.states.items() if name in names}
-        run = Run(self.graph.header.timesteps, states={node: [] for node, _ in states.values()})
+        run = Run(self.graph.header.timesteps, states={node: [] for node, _ in states.values()}, begin=begin)
         key = len(x), names, split
         tapes = self._tapes.kept
-        if key in tapes:
+        if key in tapes and not begin:
             tape = tapes[key]
             for action in tape.actions:
                 action(x, run)
@@ -178,8 +189,9 @@ class Engine:
 
     def _recorded(self, x: Array, run: Run, names: tuple[str, ...], split: bool) -> Tape:
         """All segments in order; what they did is kept where its memory is small, and where no state is watched."""
-        schedule = self._schedule(frozenset(names), frozenset(run.states))
-        small = not run.states and len(x) * self.bytes <= TAPE_BYTES
+        told = frozenset(run.states) | frozenset(run.begin)
+        schedule = self._schedule(frozenset(names), told)
+        small = not told and len(x) * self.bytes <= TAPE_BYTES
         values = Values(x, run, schedule.sent, split, [] if small else None)
         found: dict[str, Array] = {}
         for segment, done in schedule.steps:

@@ -70,12 +70,12 @@ class Fused:
         return out, clipped
 
     def by_numpy(
-        self, args: Sequence[Array], ticks: int, batch: int, before: int = 0
+        self, args: Sequence[Array], ticks: int, batch: int, before: int = 0, begin: Values = ()
     ) -> tuple[Array, list[Array], int]:
-        """Values, states (T, B, *shape) after every tick, and the number of clipped ones."""
+        """Values, states (T, B, *shape) after every tick, the number of clipped ones; from rest or from ``begin``."""
         lead = (ticks, batch, *self.shape)
         out, kept = np.empty(lead, self.kind), [np.empty(lead, np.int64) for _ in self.states]
-        states: Values = [np.zeros(lead[1:], np.int64) for _ in self.states]
+        states: Values = begin or [np.zeros(lead[1:], np.int64) for _ in self.states]
         clipped = 0
         for t in range(ticks):
             at = [

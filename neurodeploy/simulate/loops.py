@@ -106,7 +106,8 @@ def _neuron(node: Neuron, graph: Graph) -> TickStep:
         shape = np.broadcast_shapes(*(x.shape for x in inputs), (1, *graph.shape(node.name)))
         zero = np.zeros(shape, np.int64)
         if t == 0 or node.resets(t + 1):
-            states[node.name] = [zero] * len(model.state)
+            begin = run.begin.get(node.name, ()) if t == 0 else ()
+            states[node.name] = [zero + part for part in begin] or [zero] * len(model.state)
         value: Array
         value, *after = model.int_step(*(x + zero for x in inputs), *states[node.name], *params)
         run.count(node, int(np.sum(after.pop())), run.ticks)

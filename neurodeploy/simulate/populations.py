@@ -23,20 +23,22 @@ def neuron(node: Neuron, graph: Graph) -> running.Step:
 
     def step(args: list[Array], run: running.Run) -> Array:
         ticks = max(len(x) for x in args) if fused.lasting else run.ticks
-        batch = max(x.shape[1] for x in args)
-        watched = node.name in run.states
+        begin = run.begin.get(node.name, ())
+        batch = max(len(x) for x in (*(x[0] for x in args), *begin))
+        watched = node.name in run.states or node.name in run.begin
         parts, kept, clipped = [], list[list[Array]](), 0
         for part in _stretches(node, ticks):
             # a step starts without state: that is what a reset is
             here = [x[part] if len(x) > 1 else x for x in args]
             if watched:
-                out, states, count = fused.by_numpy(here, part.stop - part.start, batch)
+                first = begin if part.start == 0 else ()
+                out, states, count = fused.by_numpy(here, part.stop - part.start, batch, begin=first)
                 kept.append(states)
             else:
                 out, count = fused(here, part.stop - part.start)
             parts.append(out)
             clipped += count
-        if watched:
+        if node.name in run.states:
             run.states[node.name] = [np.concatenate(found) for found in zip(*kept, strict=True)]
         run.count(node, clipped, ticks)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..array import Array
@@ -19,6 +19,8 @@ class Run:
     before: int = 0
     #: neuron -> its states (T, B, *shape) after each tick; filled for those that are keys
     states: dict[str, list[Array]] = field(default_factory=dict)
+    #: neuron -> its states (B, *shape) before the first tick; others begin at rest
+    begin: Mapping[str, Sequence[Array]] = field(default_factory=dict)
 
     def count(self, node: Node, clipped: int, ticks: int) -> None:
         """Add saturated elements; a value computed for ``ticks`` = 1 stands for every tick."""

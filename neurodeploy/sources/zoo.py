@@ -50,12 +50,13 @@ class ModelTable(_Table):
 
 
 class InputTable(_Table):
-    """What the network sees of a pixel p of channel c: ``p * scale[c] + offset[c]``; ``shape`` is (C, H, W).
+    """What the network sees of a pixel p of channel c: ``p * scale[c] + offset[c]``.
 
-    With ``frames`` the data have an image for each tick. ``encoder``: a still image is sent by these neurons.
+    ``shape`` is (C, H, W); (V,) of tokens that come one by one. With ``frames`` the data have an image for each tick.
+    ``encoder``: a still image is sent by these neurons.
     """
 
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...] = Field(min_length=1)
     scale: tuple[float, ...]
     offset: tuple[float, ...]
     frames: bool = False
@@ -63,7 +64,8 @@ class InputTable(_Table):
 
     def apply(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Pixels (N, C, H, W) as the network sees them, float32."""
-        scale, offset = (np.array(v, np.float32).reshape(-1, 1, 1) for v in (self.scale, self.offset))
+        axes = (-1,) + (1,) * (len(self.shape) - 1)
+        scale, offset = (np.array(v, np.float32).reshape(axes) for v in (self.scale, self.offset))
         seen: NDArray[np.float32] = pixels.astype(np.float32) * scale + offset
         return seen
 
@@ -93,15 +95,17 @@ class WeightsTable(_Table):
     correct: int = Field(default=0, ge=0)
     tested: int = Field(default=0, ge=0)
     parameters: int = Field(default=0, ge=0)
+    bits: float = Field(
+        default=0.0, ge=0.0, description="bits per token of the test split, of sequence models"
+    )
 
     @property
     def result(self) -> str:
-        """Test images that were classified as they should be, or that there was no training."""
-        return (
-            f"{self.correct} of {self.tested} ({100 * self.accuracy:.1f} %)"
-            if self.file
-            else "random weights"
-        )
+        """What of the test split was answered as it should be, or that there was no training."""
+        if not self.file:
+            return "random weights"
+        bits = f", {self.bits:.3f} bits each" if self.bits else ""
+        return f"{self.correct} of {self.tested} ({100 * self.accuracy:.1f} %{bits})"
 
 
 class TrainTable(_Table):
@@ -135,7 +139,11 @@ class TrainTable(_Table):
 
 
 class ZooEntry(_Table):
-    """One model of the zoo, as its TOML file describes it."""
+    """One model of the zoo, as its TOML file describes it.
+
+    ``kind``: a network without time, one of spiking neurons that sees the same image at every tick, or one of tokens
+    that are ticks, whose ``timesteps`` are its context.
+    """
 
     name: str
     title: str
@@ -144,7 +152,7 @@ class ZooEntry(_Table):
     neuron: str = ""
     dataset: str = ""
     method: str
-    kind: Literal["ann", "snn"]
+    kind: Literal["ann", "snn", "sequence"]
     timesteps: int = Field(ge=1)
     readout: Literal["mean", "last"] = "mean"
     model: ModelTable
@@ -158,9 +166,8 @@ class ZooEntry(_Table):
     def spec(self) -> InputSpec:
         """How the network is fed and read."""
         scale, offset = np.array(self.input.scale), np.array(self.input.offset)
-        return InputSpec(
-            self.input.shape, scale, offset, False, self.timesteps, self.readout, self.input.frames
-        )
+        frames = self.input.frames or self.kind == "sequence"
+        return InputSpec(self.input.shape, scale, offset, False, self.timesteps, self.readout, frames)
 
     @property
     def trained(self) -> bool:
@@ -284,6 +291,8 @@ def _random(described: ZooEntry) -> torch.nn.Module:
         torch.manual_seed(described.train.seed)
         network = build(described).train()
         norms = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+        if not norms:
+            return network
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = None  # a plain mean

@@ -56,11 +56,14 @@ def run_int(model: NeuronModel, xs: np.ndarray, params: Any) -> tuple[np.ndarray
 
 
 def run_float(model: NeuronModel, xs: np.ndarray) -> np.ndarray:
+    """Outputs from zero state of integer inputs, each in its unit."""
     state: tuple = tuple(np.zeros(xs.shape[1:]) for _ in model.state)
     outs = []
     for x in xs:
         params = (model.example[name] for name in model.float_params)
-        out, *state_list = model.float_step(*streams(model, x), *state, *params)
+        first, *others = streams(model, x)
+        given = [first * UNIT, *(other * (model.factor_unit or UNIT) for other in others)]
+        out, *state_list = model.float_step(*given, *state, *params)
         state = tuple(state_list)
         outs.append(out)
     return np.array(outs)
@@ -87,7 +90,7 @@ def test_integer_and_float_agree_within_half_an_output_unit(model: NeuronModel, 
     xs = np.clip(stream(seed), -OBSERVED / UNIT, OBSERVED / UNIT).astype(np.int64)
     q = quantized(model)
     outs, _, _ = run_int(model, xs, q.params)
-    error = np.abs(outs * q.scale - run_float(model, xs * UNIT))
+    error = np.abs(outs * q.scale - run_float(model, xs))
     assert np.mean(error > (model.tolerance + 1e-3) * np.asarray(q.scale)) <= DISAGREEMENT
 
 

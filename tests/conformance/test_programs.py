@@ -110,7 +110,7 @@ def test_symbols_compute_what_numpy_does_between_their_ends(name: str, timing: s
         clipped += int(np.sum(evaluated(outcome.clipped, known, leaves)))
         assert all(np.array_equal(s, all_ticks[t]) for s, all_ticks in zip(after, states, strict=True))
     assert clipped == fused.by_numpy(xs, TICKS, xs[0].shape[1])[2]
-    assert len(ordered([outcome.out])) > 1
+    assert len(ordered([outcome.out])) > 1 or outcome.out.op == "state"
 
 
 @pytest.mark.parametrize(("name", "timing"), fast(MEMBERS, *COMPILED, by=0))

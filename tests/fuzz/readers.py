@@ -217,14 +217,15 @@ def seal(file: h5py.File) -> None:
 
 
 def sealed(sample: dict[str, bytes]) -> dict[str, bytes]:
-    """A program whose header states the hash of what it now holds."""
-    buffer = io.BytesIO(sample.get("program.h5", b""))
+    """A program, or a state, whose header states the hash of what it now holds."""
+    name = "state.h5" if "state.h5" in sample else "program.h5"
+    buffer = io.BytesIO(sample.get(name, b""))
     try:
         with h5py.File(buffer, "r+") as file:
             seal(file)
     except Exception:  # too damaged to be sealed: it is read as it is
         return sample
-    return {**sample, "program.h5": buffer.getvalue()}
+    return {**sample, name: buffer.getvalue()}
 
 
 def read_report(folder: Path) -> object:
@@ -414,6 +415,32 @@ def read_data(name: str) -> Callable[[Path], object]:
     return read
 
 
+def read_characters(folder: Path) -> object:
+    """As ``build`` does, all windows of both splits."""
+    from neurodeploy import datasets
+
+    found = datasets.load(f"characters:{folder / 'data.text'}")
+    return found.train.images, found.test.images
+
+
+def write_state(folder: Path) -> None:
+    """Where two streams are, with a sum that is read out and without."""
+    from neurodeploy.ir import lasting, store
+
+    rng = np.random.default_rng(0)
+    for name, total in (("a", None), ("b", rng.integers(-9, 9, (2, 5)))):
+        states = {"s.v": rng.integers(-(1 << 22), 1 << 22, (2, 30)), "t.u": rng.integers(0, 9, (2, 3))}
+        (folder / name).mkdir()
+        store.write(folder / name / "state.h5", {"standing": lasting.Standing("0" * 64, 7, states, total)})
+
+
+def read_state(folder: Path) -> object:
+    """As ``run --state`` does, up to the network that it belongs to."""
+    from neurodeploy.builds import session
+
+    return session.load(folder / "state.h5")
+
+
 # --- parts of library models -------------------------------------------------------------------------------------
 
 
@@ -496,6 +523,8 @@ READERS = {
         FileReader("txt", write_texts("data.txt", TXT), read_data("data.txt")),
         FileReader("csv", write_texts("data.csv", CSV), read_data("data.csv")),
         FileReader("jsonl", write_texts("data.jsonl", JSONL), read_data("data.jsonl")),
+        FileReader("characters", write_texts("data.text", 900 * TXT), read_characters),
+        FileReader("state", write_state, read_state, sealed),
         FileReader("images", write_images, read_data("data")),
         FileReader("hdf5_jpeg", write_hdf5_jpeg, read_data("data.h5")),
         FileReader("events", write_events, read_events),

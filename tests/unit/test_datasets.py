@@ -129,6 +129,7 @@ def test_load_folder_named_like_a_file(tmp_path: Path, name: str, code: str) -> 
 
 def test_formats_are_found_and_named() -> None:
     known = {
+        "characters",
         "cifar_binary",
         "digits",
         "digits_events",
@@ -139,7 +140,7 @@ def test_formats_are_found_and_named() -> None:
         "texts",
     }
     assert set(DATASETS) == known
-    assert datasets.names() == ("digits", "digits-events")
+    assert datasets.names() == ("digits", "digits-events", "documentation")
 
 
 def test_import_brings_numpy_only() -> None:

@@ -10,6 +10,7 @@ a step is another (:mod:`.outbox`), and what messages cause is counted by matrix
 
 from __future__ import annotations
 
+from collections import abc
 from collections.abc import Iterable
 from weakref import WeakKeyDictionary
 
@@ -45,14 +46,21 @@ class LoihiSim(Backend):
         ND613 a program that cannot be carried out) and MappingError (ND582, ND586) for images that contradict
         themselves.
         """
-        if program.mapping is None or not program.mapping.images:
+        return self._machine(program).run(np.asarray(x), record)
+
+    def go_on(
+        self, program: Program, x: Array, begin: abc.Mapping[str, Array], record: Iterable[str]
+    ) -> Trace:
+        """Each unit is loaded with ``begin`` in place of its initial state."""
+        return self._machine(program).run(np.asarray(x), record, begin=begin)[0]
+
+    def _machine(self, program: Program) -> Machine:
+        """The decoded images of a mapping, kept as long as it lives: a run changes nothing in them."""
+        mapping = program.mapping
+        if mapping is None or not mapping.images:
             cause, limit = "the program has no memory images", "one per core and the host's"
             fixes = ("map the network first", "if it is only sampled: build it with a longer --time-budget")
             raise SimulateError(Problem("ND610", cause, "mapping", "none", limit, fixes))
-        return self._machine(program.mapping).run(np.asarray(x), record)
-
-    def _machine(self, mapping: Mapping) -> Machine:
-        """The decoded images of a mapping, kept as long as it lives: a run changes nothing in them."""
         if mapping not in self._machines:
             self._machines[mapping] = Machine(mapping.images)
         return self._machines[mapping]

@@ -126,8 +126,16 @@ class Machine:
             cells=cells,
         )
 
-    def run(self, x: Array, record: Iterable[str] = (), period: int = 0) -> tuple[Trace, Events]:
+    def run(
+        self,
+        x: Array,
+        record: Iterable[str] = (),
+        period: int = 0,
+        begin: Mapping[str, Array] | None = None,
+    ) -> tuple[Trace, Events]:
         """Raw inputs (samples, *input shape) -> read-outs, recorded values and events.
+
+        ``begin``: states (samples, *shape) with which populations are loaded instead of their initial ones.
 
         Each sample is a stream of its own or, with a ``period``, all are one: then the events are those of one run of
         all samples, in whose steps several of them are in flight. Raises ValueError for a period of fewer steps than
@@ -152,7 +160,7 @@ class Machine:
         for start in range(0, streams.shape[2], BATCH):
             part = np.ascontiguousarray(streams[..., start : start + BATCH], dtype=np.int64)
             recorder.begin(start, part.shape[2])
-            _Run(self, part, period, start, trace, recorder).go()
+            _Run(self, part, period, start, trace, recorder, begin or {}).go()
         trace.outputs = trace.outputs.reshape(ticks, samples, *self.header["output"])
         shapes = self.header["shapes"]
         trace.values = {
@@ -216,9 +224,16 @@ class _Run:
     """One batch of streams from the first step to the last: ``x`` is (samples of a stream, elements, streams)."""
 
     def __init__(
-        self, machine: Machine, x: Array, period: int, start: int, trace: Trace, recorder: Recorder
+        self,
+        machine: Machine,
+        x: Array,
+        period: int,
+        start: int,
+        trace: Trace,
+        recorder: Recorder,
+        begin: Mapping[str, Array],
     ) -> None:
-        self.machine, self.x, self.period, self.start = machine, x, period, start
+        self.machine, self.x, self.period, self.start, self.begun = machine, x, period, start, begin
         self.trace, self.recorder = trace, recorder
         self.samples = x.shape[2]
         self.said = Said(machine.outbox, self.samples)
@@ -307,7 +322,9 @@ class _Run:
         steps, recorded = stack.turns[at.turn], stack.records[at.turn]
         if at.tick == 1:
             running.state = [
-                initial(s, self.samples) if there is None else load(s, self.samples, tally)
+                initial(s, self.samples)
+                if there is None
+                else self._first(s, at, there) or load(s, self.samples, tally)
                 for s, there in zip(steps, recorded, strict=True)
             ]
         x, saturations = self.x[at.sample], self.recorder.saturations
@@ -334,6 +351,15 @@ class _Run:
             if item.item.op == "neuron":
                 self._record_states(item, running.state[item.number], at, there)
         return frame.vectors
+
+    def _first(self, step: Step, at: At, there: Recorded) -> list[Array]:
+        """The states that a population is given instead of its initial ones."""
+        if step.item.op != "neuron" or not self.begun:
+            return []
+        names = [f"{step.item.node}.{variable.name}" for variable in step.member.state]
+        given = [self.begun[name] for name in names if name in self.begun]
+        size = step.cores * step.item.size
+        return [there.take(part[self._rows(at)].reshape(self.samples, -1), size) for part in given]
 
     def _tally(self, stack: Stack, step: int, node: str, kind: str, amounts: Any) -> None:
         if stack.rows is not None:

@@ -170,6 +170,12 @@ class Recorded:
         """Writes a vector (elements, samples) into values (samples, elements of the node)."""
         values[:, self.index] = vector[self.order].T
 
+    def take(self, values: Array, size: int) -> Array:
+        """The vector (size, samples) of values (samples, elements of the node); elsewhere 0."""
+        vector = np.zeros((size, len(values)), dtype=np.int64)
+        vector[self.order] = values[:, self.index].T
+        return vector
+
 
 def programs(kind: Kind, images: Sequence[CoreImage], received: Intake) -> tuple[tuple[Step, ...], ...]:
     """The instructions of a kind in each of its turns."""

@@ -241,12 +241,24 @@ def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha
     by_tick=True,
 )
 def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Scores:
-    """Division by a constant."""
+    """Division by a constant, or by a stream that is held above 0."""
+    if rounding_mode is None and isinstance(b, Stream) and lowering.held.get(b.name, ("",))[0] == "above":
+        return times(lowering, a, reciprocal(lowering, b))
     if depends(b) or rounding_mode is not None:
         cause, found = "a division by a stream, or a rounding one", rounding_mode or "stream"
         fix = "of a mean over the tokens that a mask shows: multiply them by the softmax of the mask"
         raise Refusal("ND101", cause, found, "a constant divisor", fix)
     return times(lowering, a, 1.0 / lowering.array(b))
+
+
+@operator("reciprocal", "reciprocal_")
+def reciprocal(lowering: Lowering, x: Stream) -> Stream:
+    """1 / x of what lies above a positive bound."""
+    side, floor, source = lowering.held.get(x.name, ("", 0.0, x))
+    if side != "above" or floor <= 0:
+        cause, limit = "a division by what may come near 0", "a / b.clamp(min=c) with c > 0"
+        raise Refusal("ND101", cause, "reciprocal", limit, "clamp the divisor, or divide by a constant")
+    return lowering.like(source, Micro, op="reciprocal", params={"floor": floor})
 
 
 @operator("neg", "negative", elementwise=True)

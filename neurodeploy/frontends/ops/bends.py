@@ -48,14 +48,35 @@ def _above(lowering: Lowering, x: Stream, bound: Any) -> Stream:
         return relu(
             lowering, lowering.broadcast(x, np.broadcast_shapes(x.sizes, lowering.array(bound).shape))
         )
-    return add(lowering, relu(lowering, sub(lowering, x, bound)), bound)  # type: ignore[arg-type,return-value]
+    made: Any = add(lowering, relu(lowering, sub(lowering, x, bound)), bound)  # type: ignore[arg-type]
+    return _noted(lowering, made, "above", bound, x)
+
+
+def _noted(lowering: Lowering, made: Stream, side: str, bound: Any, x: Stream) -> Stream:
+    """A clipped stream, of which is known where, for operators that clip by themselves."""
+    if not depends(bound) and lowering.array(bound).size == 1 and made.sizes == x.sizes:
+        lowering.held[made.name] = side, float(lowering.array(bound).reshape(())), x
+    return made
+
+
+@operator("exp", "exp_")
+def exp(lowering: Lowering, x: Stream) -> Stream:
+    """exp of what lies below a bound of its own, which says how large it may become."""
+    side, top, source = lowering.held.get(x.name, ("", 0.0, x))
+    if side != "below":
+        cause, limit = "an exponential of what has no upper bound", "torch.exp(x.clamp(max=c))"
+        raise Refusal(
+            "ND101", cause, "exp", limit, "clamp what it is taken of, at a number that it never exceeds"
+        )
+    return lowering.like(source, Micro, op="exp", params={"top": top})
 
 
 @operator("minimum")
 def minimum(lowering: Lowering, x: Any, other: Any = None) -> Stream:
     """min(x, c) = c - relu(c - x), of streams and constants."""
     stream, bound = (x, other) if depends(x) else (other, x)
-    return sub(lowering, bound, relu(lowering, sub(lowering, bound, stream)))  # type: ignore[arg-type,return-value]
+    made: Any = sub(lowering, bound, relu(lowering, sub(lowering, bound, stream)))  # type: ignore[arg-type]
+    return _noted(lowering, made, "below", bound, stream)
 
 
 @operator("max", reads=(MaskedScores,))
@@ -202,16 +223,9 @@ def log_sigmoid_forward(lowering: Lowering, x: Stream) -> tuple[Stream, None]:
     return log_sigmoid(lowering, x), None
 
 
-@operator("sigmoid", "sigmoid_")
-def sigmoid(lowering: Lowering, x: Stream) -> Stream:
-    """(1 + tanh(x / 2)) / 2."""
-    half = lowering.like(mul(lowering, x, 0.5), Micro, op="tanh")
-    return add(lowering, mul(lowering, half, 0.5), 0.5)  # type: ignore[return-value]
-
-
 @operator("glu")
 def glu(lowering: Lowering, x: Stream, dim: int = -1) -> Stream:
     """The first half of an axis times the sigmoid of the second."""
     half = x.sizes[x.dim(dim)] // 2
     first, second = lowering.slice(x, dim, 0, half), lowering.slice(x, dim, half, None)
-    return mul(lowering, first, sigmoid(lowering, second))
+    return mul(lowering, first, lowering.like(second, Micro, op="sigmoid"))

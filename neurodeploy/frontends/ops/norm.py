@@ -124,8 +124,11 @@ def neuron(
     given: Mapping[str, Any] = MappingProxyType({}),
     forgets: bool = False,
     which: str = "",
+    factor: Any = None,
 ) -> Any:
     """A population of a registered neuron model: what a front end makes of a neuron module.
+
+    ``factor`` is its second input, for models that have one.
 
     One that takes a ``whole_sample`` has to be given time in its first axis (Refusal ND161), one whose caller keeps its
     ``states`` those that it returned a tick before, or zeros (ND165). One that ``forgets`` has to be given them.
@@ -136,7 +139,7 @@ def neuron(
             "ND165", "a neuron is given the state of another", x.path, "spikes, or what is made of them"
         )
     path = which or lowering.call.origin.path
-    _, calls = lowering.calls.get(path, (x, 0))
+    _, calls = lowering.calls.get(path, ((x,), 0))
     for name, state in given.items():
         if not _own(lowering, state, Membrane(path, name, calls)):
             cause = "a neuron is handed a state that is not its own"
@@ -146,7 +149,7 @@ def neuron(
         cause, limit = "a neuron that keeps no state is handed none", "what it returned a tick before"
         fix = "run all ticks in one call of the model, and hand the neuron its state in each"
         raise Refusal("ND165", cause, ", ".join(states), limit, fix)
-    spikes = _spikes(lowering, x, model, params, whole_sample, path)
+    spikes = _spikes(lowering, _inputs(lowering, x, factor), model, params, whole_sample, path)
     return (spikes, *(Membrane(path, name, calls + 1) for name in states)) if states else spikes
 
 
@@ -165,29 +168,52 @@ def _own(lowering: Lowering, state: Any, wanted: Membrane) -> bool:
     return rests and not wanted.tick
 
 
+def _inputs(lowering: Lowering, x: Stream, factor: Any) -> tuple[Stream, ...]:
+    """What a neuron reads, all in one shape."""
+    if factor is None:
+        return (x,)
+    sizes = np.broadcast_shapes(x.sizes, factor.sizes)
+    return lowering.met(lowering.broadcast(x, sizes), lowering.broadcast(factor, sizes), "a gate")
+
+
 def _spikes(
-    lowering: Lowering, x: Stream, model: str, params: dict[str, float], whole_sample: bool, path: str
+    lowering: Lowering,
+    xs: tuple[Stream, ...],
+    model: str,
+    params: dict[str, float],
+    whole_sample: bool,
+    path: str,
 ) -> Stream:
     """The population at this tick, or at all of them."""
+    x = xs[0]
     if whole_sample:
         return lowering.like(_over_time(lowering, x), Neuron, model=model, params=params)
     if x.timed and NEURONS[model].state:
         cause, fix = "a neuron of single ticks is given all ticks at once", "set step_mode 'm' in all modules"
         raise Refusal("ND163", cause, x.sizes, "one tick: (batch, ...)", fix)
     if lowering.ticks is not None and NEURONS[model].state:
-        return _next_tick(lowering, x, model, params, path)
-    return lowering.like(x, Neuron, model=model, params=params)
+        return _next_tick(lowering, xs, model, params, path)
+    return _population(lowering, xs, model, params)
 
 
-def _next_tick(lowering: Lowering, x: Stream, model: str, params: dict[str, float], path: str) -> Stream:
+def _population(lowering: Lowering, xs: tuple[Stream, ...], model: str, params: dict[str, float]) -> Stream:
+    names = [x.name for x in xs]
+    return xs[0].at(lowering.add(Neuron, names, xs[0].shape, model=model, params=params), xs[0].shape)
+
+
+def _next_tick(
+    lowering: Lowering, xs: tuple[Stream, ...], model: str, params: dict[str, float], path: str
+) -> Stream:
     """A call of a neuron in a loop over ticks: the next tick of its population."""
-    before, calls = lowering.calls.get(path, (replace(x, tick=0), 0))
-    if replace(x, tick=0) != before or x.tick not in (0, calls + 1) or x.partial:
+    x, always = xs[0], tuple(replace(x, tick=0) for x in xs)
+    before, calls = lowering.calls.get(path, (always, 0))
+    if always != before or x.tick not in (0, calls + 1) or any(stream.partial for stream in xs):
         what, found = f"call {calls + 1} of the neuron", f"another input than in call {max(calls, 1)}"
-        refusal = lowering.unlike(what, found, before, x)
+        other = next((k for k, pair in enumerate(zip(before, always, strict=True)) if pair[0] != pair[1]), 0)
+        refusal = lowering.unlike(what, found, before[other], xs[other])
         raise lowering.refused.setdefault(path, refusal)  # of later ticks it is the same
     lowering.calls[path] = before, calls + 1
-    return replace(lowering.like(before, Neuron, model=model, params=params), tick=calls + 1)
+    return replace(_population(lowering, before, model, params), tick=calls + 1)
 
 
 def _over_time(lowering: Lowering, x: Stream) -> Stream:

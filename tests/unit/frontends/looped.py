@@ -285,6 +285,22 @@ class Frames(nn.Module):
         return count / x.shape[1]
 
 
+class Gates(nn.Module):
+    """A gated linear recurrence over the frames of the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keep, self.new, self.head = nn.Linear(64, 8), nn.Linear(64, 8), nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(x.shape[0], 8)
+        for t in range(x.shape[1]):
+            frame = x[:, t].flatten(1)
+            keep = torch.sigmoid(self.keep(frame))
+            h = keep * h + torch.tanh(self.new(frame)) * (1 - keep)
+        return self.head(h)
+
+
 class Refractory(Looped):
     """No registered model is silent for a tick after a spike."""
 
@@ -367,6 +383,7 @@ EQUAL = {
     Written: ["lif"] * 2, Otherwise: ["general_lif"], Compiled: ["inclusive_lif"], Begins: ["lif"],
     Spikes: ["general_lif", "leaky_integrator"], Recurrent: ["lif"], Late: ["leaky_integrator", "lif"],
     Layers: ["inclusive_lif"] * 3, Layerwise: ["lif", "lif"], Frames: ["lif", "lif"],
+    Gates: ["gated_integrator"],
 }  # fmt: skip
 #: what has not, and the code that says why
 REFUSED = {

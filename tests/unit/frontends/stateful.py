@@ -166,6 +166,23 @@ class Delayed(Resting):
         return x + 0.5 * old
 
 
+class Gated(Resting):
+    """A gated linear recurrence: the input decides what is kept."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        keep = torch.sigmoid(3.0 * x - 1.0)
+        self.v = keep * self.v + torch.tanh(x) * (1 - keep)
+        return self.v
+
+
+class Blended(Resting):
+    """The same by one operator, with two terms that are added."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.v = torch.addcmul(0.5 * x, torch.relu(x) / 4, torch.zeros_like(x) + self.v) - torch.sigmoid(x)
+        return self.v
+
+
 class Recorder(Resting):
     """Remembers what nothing reads."""
 
@@ -192,7 +209,15 @@ class Refractory(Resting):
 
 
 class Product(Resting):
-    """A gate: not linear in what it remembers."""
+    """Not linear in what it remembers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.v = 0.1 * self.v * self.v + x
+        return self.v
+
+
+class Own(Resting):
+    """A gate that is also what it adds."""
 
     def forward(self, x: Tensor) -> Tensor:
         self.v = self.v * x + x
@@ -315,7 +340,7 @@ class Index(Resting):
 #: what has to come in as it is, by its name
 EQUAL = (
     Leaky, Average, Buffered, Before, Lif, Where, Soft, Late, Two, Synaptic, Pair, Delayed, Recorder, Sum, Asks,
-    Recurrent, Back, Index,
+    Recurrent, Back, Index, Gated, Blended, Own,
 )  # fmt: skip
 #: what no registered neuron computes
 REFUSED = (Refractory, Product, Clock, Queue, FirstInput)

@@ -40,6 +40,7 @@ EQUAL = (
     "Layers",
     "Layerwise",
     "Frames",
+    "Gates",
 )
 REFUSED = ("Refractory", "FromInput", "Membrane", "Forgetful", "Strong", "Biased")
 
@@ -49,9 +50,9 @@ def made(name: str, **options: Any) -> Any:
     return getattr(looped, name)(**options).eval()
 
 
-def imported(model: Any) -> Graph:
+def imported(model: Any, frames: bool = False) -> Graph:
     """The graph, compared with the model."""
-    loaded = resolve.from_torch(model, InputSpec((1, 8, 8), SCALE, timesteps=TICKS))
+    loaded = resolve.from_torch(model, InputSpec((1, 8, 8), SCALE, timesteps=TICKS, frames=frames))
     graph = passes.simplify(loaded.graph)
     assert loaded.reference is not None
     prove.prove(loaded.reference, loaded.graph, graph, (0, LEVELS))
@@ -80,11 +81,24 @@ def agrees(graph: Graph, model: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    fast(EQUAL, "Number", "Recorded", "Written", "Otherwise", "Compiled", "Spikes", "Recurrent", "Layerwise"),
+    fast(
+        EQUAL,
+        "Number",
+        "Recorded",
+        "Written",
+        "Otherwise",
+        "Compiled",
+        "Spikes",
+        "Recurrent",
+        "Layerwise",
+        "Gates",
+    ),
 )
 def test_the_graph_of_one_tick_equals_the_loop(name: str) -> None:
     model = made(name)
-    graph = imported(model)
+    graph = imported(
+        model, frames=name == "Gates"
+    )  # without steps it takes data to say that it loops over time
     assert graph.header.timesteps == TICKS
     assert [node.model for node in graph.of(Neuron)] == looped.EQUAL[getattr(looped, name)]
     assert bool(graph.feedback) == (name in ("Recurrent", "Late"))

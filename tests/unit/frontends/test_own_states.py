@@ -40,11 +40,12 @@ RAW = np.random.default_rng(0).integers(0, 17, (5, 4))
 #: classes of ``stateful`` -> the models that they are
 EQUAL = {
     "Leaky": ["leaky_integrator"], "Average": ["leaky_integrator"], "Buffered": ["leaky_integrator"],
-    "Before": ["leaky_integrator"], "Asks": ["leaky_integrator"], "Index": ["leaky_integrator"],
-    "Pair": ["leaky_integrator", "leaky_integrator"], "Sum": ["integrator"], "Delayed": ["leaky_integrator"],
+    "Before": ["leaky_integrator", "previous"], "Asks": ["leaky_integrator"], "Index": ["leaky_integrator"],
+    "Pair": ["leaky_integrator", "leaky_integrator"], "Sum": ["integrator"], "Delayed": ["previous"],
     "Recorder": [], "Lif": ["lif"], "Two": ["lif"], "Soft": ["inclusive_lif"], "Where": ["general_lif"],
     "Late": ["general_lif"], "Synaptic": ["leaky_integrator", "lif"], "Recurrent": ["lif"],
-    "Back": ["lif", "leaky_integrator"],
+    "Back": ["lif", "leaky_integrator"], "Gated": ["gated_integrator"], "Blended": ["gated_integrator"],
+    "Own": ["gated_integrator"],
 }  # fmt: skip
 #: classes of ``stateful`` -> code, and the attribute that is named
 REFUSED = {

@@ -28,7 +28,7 @@ NAMES = trained()
 PUBLISHED = {
     "a2os2a-10-512": 36.01, "qkformer-10-768": 64.96, "sdt1-8-512": 29.68, "sdt2-55m": 55.4,
     "spikformer-8-512": 29.68, "spikformer-8-768": 66.34, "spikingformer-8-512": 29.68,
-    "spikingresformer-l": 60.38, "vit-b-16": 86.57, "vit-l-16": 304.33, "vit-s-16": 22.05,
+    "matmulfree-370m": 373.9, "spikingresformer-l": 60.38, "vit-b-16": 86.57, "vit-l-16": 304.33, "vit-s-16": 22.05,
 }  # fmt: skip
 #: What a file of weights may weigh: models on data that ship with the project are small.
 SMALL, LARGE = 3 << 19, 8_000_000
@@ -37,6 +37,12 @@ SMALL, LARGE = 3 << 19, 8_000_000
 def codes(error: UsageError | ImportModelError) -> list[str]:
     assert all(p.code in CODES for p in error.problems)
     return [p.code for p in error.problems]
+
+
+def outputs(entry: zoo.ZooEntry) -> int:
+    """Classes, or tokens."""
+    found = entry.model.arguments
+    return int(found.get("classes") or found["vocabulary"])
 
 
 def test_names_holds_the_digits_models() -> None:
@@ -57,7 +63,7 @@ def test_entry_agrees_with_the_training_log(name: str) -> None:
     entry = zoo.entry(name)
     log = json.loads(entry.weights_path.with_suffix(".log.json").read_text())
     weights = entry.weights.model_dump()
-    assert {key: log["test"][key] for key in weights} == weights
+    assert {key: log["test"].get(key, 0.0) for key in weights} == weights  # images have no bits
     # A log may be older than an option: then the option has its default.
     assert zoo.TrainTable(**log["train"]) == entry.train and log["model"] == entry.model.model_dump()
     assert len(log["epochs"]) == entry.train.epochs
@@ -75,13 +81,15 @@ def test_load_gives_the_trained_network_in_eval_mode(name: str) -> None:
     entry, network = zoo.entry(name), zoo.load(name)
     assert not any(module.training for module in network.modules())
     assert sum(p.numel() for p in network.parameters()) == entry.weights.parameters
-    assert network(torch.zeros(2, *entry.input.shape)).shape == (2, 10)
+    assert network(torch.zeros(2, *entry.input.shape)).shape == (2, outputs(entry))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dataset_fits_the_input(name: str) -> None:
     data = model_data(name)
-    assert data.shape == zoo.entry(name).input.shape and data.class_count == 10
+    entry = zoo.entry(name)
+    assert data.shape == entry.input.shape and data.class_count == outputs(entry)
+    assert (entry.kind == "sequence") == data.sequence and data.ticks in (0, entry.timesteps)
 
 
 def test_what_is_not_trained_is_of_published_size() -> None:
@@ -298,10 +306,22 @@ def test_a_folder_models_of_a_user_is_found_before_the_zoo(tmp_path: Path) -> No
 def test_builds_of_the_zoo_keep_the_accuracy_of_its_networks() -> None:
     """What `benchmarks/zoo.py` measured, over the whole test split, of the weights that are here."""
     rows = json.loads((Path(__file__).parents[3] / "benchmarks/results/zoo.json").read_text())["rows"]
-    assert {row["model"] for row in rows} == set(shipped())
+    assert {row["model"] for row in rows} == {n for n in shipped() if zoo.entry(n).kind != "sequence"}
     for row in rows:
         entry = zoo.entry(row["model"])
         weights, lost = entry.weights, 0.015 if entry.input.frames else 0.01  # of 360: 5 and 3
         assert row["samples"] == weights.tested and row["bit_true"] and row["cores"] <= 128
         assert row["float"] == pytest.approx(weights.correct / weights.tested)
         assert row["float"] >= 0.95 and row["integer"] >= row["float"] - lost
+
+
+def test_integers_of_sequence_models_keep_their_bits() -> None:
+    """What `benchmarks/sequences.py` measured, over the whole held-out text, of the weights that are here."""
+    rows = json.loads((Path(__file__).parents[3] / "benchmarks/results/sequences.json").read_text())["rows"]
+    assert {row["model"] for row in rows} == {n for n in NAMES if zoo.entry(n).kind == "sequence"}
+    for row in rows:
+        weights = zoo.entry(row["model"]).weights
+        assert row["tokens"] == weights.tested and row["clipped"] == 0
+        assert row["float_bits"] == pytest.approx(weights.bits, abs=1e-4)
+        assert row["float"] == pytest.approx(weights.accuracy, abs=1e-4)
+        assert row["integer_bits"] <= 1.02 * row["float_bits"]
