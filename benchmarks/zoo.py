@@ -2,7 +2,8 @@
 
     .venv/bin/python benchmarks/zoo.py [NAME ...] [--target loihi-sim]
 
-Accuracies are those of the whole test split: in floats, of the spiking network, of the integers. Operations, energy and
+Accuracies are those of the whole test split: in floats, of the spiking network, of the integers; of images PSNR beside
+the truth and beside the float network's. Operations, energy and
 latency are of one inference. Each row goes to ``benchmarks/results/zoo.json`` when its build is done, in place of an
 older one of the same model; `make docs` makes the table of the zoo of it.
 """
@@ -27,11 +28,14 @@ def row(name: str, target: str, folder: Path) -> dict[str, Any]:
     """What a build of one model says of it."""
     start = time.perf_counter()
     found = neurodeploy.build(name, target, out=str(folder / name)).report
-    accuracy, counts = found["accuracy"], found["counts"]
+    accuracy, images, counts = found["accuracy"], found["images"], found["counts"]
+    judged = {kind: accuracy[kind] for kind in ("float", "spiking", "integer")}
+    if images["samples"]:
+        judged = {key: images[key] for key in ("psnr_truth_db", "psnr_float_db", "peak")}
+    work = found["purity"]["work"]
     return {
-        "model": name, "samples": accuracy["samples"],
-        **{kind: accuracy[kind] for kind in ("float", "spiking", "integer")},
-        "bit_true": found["bit_true"]["equal"], "binary": found["purity"]["work"]["binary"],
+        "model": name, "samples": accuracy["samples"] or images["samples"], **judged,
+        "bit_true": found["bit_true"]["equal"], "binary": work["binary"], "work": work,
         "synaptic_ops": counts["synaptic_ops"], "product_ops": counts["product_ops"],
         "energy_uj": found["energy_uj"], "energy_events_uj": found["energy_events_uj"],
         "latency_ms": found["latency_ms"], "paper_uj": found["energy_paper_uj"],

@@ -221,7 +221,7 @@ def zoo_builds() -> str:
     """What each trained model is, and what its build says where one was measured."""
     built = {row["model"]: row for row in _measured("zoo")}
     head = ("Name", "Attention", "Neuron", "T", "Parameters", "Float", "Integer", "Operations", "Energy, uJ",
-            "Latency, ms", "Cores")  # fmt: skip
+            "Latency, ms", "Cores", "Work by code")  # fmt: skip
     entries = [e for e in map(zoo.entry, zoo.names()) if e.trained]
     return table(
         head,
@@ -318,10 +318,25 @@ def zoo_sizes() -> str:
 def _built(row: dict[str, Any] | None) -> tuple[str, ...]:
     """Accuracy of the integers, operations, energy, latency and cores of a build; empty without one."""
     if row is None:
-        return ("",) * 5
+        return ("",) * 6
     operations = f"{(row['synaptic_ops'] + row['product_ops']) / 1e6:.2f} M"
     ranges = map(_range, (row["energy_uj"], row["latency_ms"]))
-    return (f"{100 * row['integer']:.1f} %", operations, *ranges, str(row["cores"]))
+    return (_judged(row), operations, *ranges, str(row["cores"]), _work(row))
+
+
+def _judged(row: dict[str, Any]) -> str:
+    """What integers answer: a share of images, or how near theirs are to the truth and to the float network's."""
+    if "psnr_float_db" not in row:
+        return f"{100 * row['integer']:.1f} %"
+    near, true = row["psnr_float_db"]["integer"], row["psnr_truth_db"]["integer"]
+    beside = "" if true is None else f"{true:.1f} dB; "
+    return f"{beside}{near:.1f} dB beside float"
+
+
+def _work(row: dict[str, Any]) -> str:
+    """Shares of the event operations by the code of what drives them; of older rows the binary one alone."""
+    work = row.get("work", {"binary": row["binary"]})
+    return ", ".join(f"{code} {100 * share:.1f} %" for code, share in work.items() if share >= 5e-4)
 
 
 def _range(found: dict[str, float] | None) -> str:

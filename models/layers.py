@@ -6,6 +6,8 @@ nn.Linear on (B, N, D), without transposes between the two.
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from .spiking import Lif
@@ -38,6 +40,21 @@ def split(x: Tensor, heads: int) -> Tensor:
 def merge(x: Tensor) -> Tensor:
     """(B, heads, N, D/heads) to (B, D, N)."""
     return x.transpose(-2, -1).flatten(1, 2)
+
+
+def as_windows(x: Tensor, heads: int, side: int) -> Tensor:
+    """(B, C, H, H) to (B, windows, heads, tokens of a window, C / heads), windows of ``side`` x ``side``."""
+    count = x.shape[-1] // side
+    x = x.reshape(-1, heads, x.shape[1] // heads, count, side, count, side)
+    return x.permute(0, 3, 5, 1, 4, 6, 2).reshape(-1, count * count, heads, side * side, x.shape[2])
+
+
+def from_windows(x: Tensor, size: int) -> Tensor:
+    """What :func:`as_windows` took apart, of an image with ``size`` columns."""
+    heads, side, width = x.shape[2], math.isqrt(x.shape[3]), x.shape[4]
+    count = size // side
+    x = x.reshape(-1, count, count, heads, side, side, width)
+    return x.permute(0, 3, 6, 1, 4, 2, 5).reshape(-1, heads * width, size, size)
 
 
 class SelfAttention(nn.Module):

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from neurodeploy.convert._quantisers import QuantiserConfig, layer
 
+#: below it no step goes in training: a step of another sign would turn the values around
+SMALLEST = 1e-3
+
 
 class Quantiser(nn.Module):
     """Keeps the shape of its input. Does nothing until :func:`initialise` has chosen its step and counts."""
@@ -35,6 +38,7 @@ class Quantiser(nn.Module):
         """Plain arithmetic at inference; with gradients while training."""
         if not self.training:
             return self.step * torch.clamp(torch.floor(x / self.step + 0.5), self.low, self.high)
+        self.step.data.clamp_(min=SMALLEST)
         share = 1 / math.sqrt(max(1, x[0].numel() * float(self.high)))
         step = self.step * share + (self.step * (1 - share)).detach()
         inside = torch.clamp(x / step, self.low, self.high)

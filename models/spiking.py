@@ -165,6 +165,40 @@ class Count(nn.Module):
         return counts / self.norm
 
 
+class _Straight(torch.autograd.Function):
+    """``above`` where ``x >= 0``, else ``below``; the gradient passes where ``|x| <= 1``."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, below: float) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, 1.0, below).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return grads[0] * (x.abs() <= 1), None
+
+
+class Sign(nn.Module):
+    """``S = 1 if X >= 0 else -1``: stateless, never silent (networks of binary activations)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keeps the shape of its input."""
+        return _Straight.apply(x, -1.0)
+
+
+class Step(nn.Module):
+    """``S = 1 if X > threshold else 0``: stateless."""
+
+    def __init__(self, threshold: float = 0.0) -> None:
+        super().__init__()
+        self.threshold = threshold
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keeps the shape of its input; the gradient passes near the threshold."""
+        return 1.0 - _Straight.apply(self.threshold - x, 0.0)
+
+
 class GradedReLU(Neuron):
     """``K = max(0, X)``: stateless, sends its value (A2OS2A's keys; an unsigned graded spike once quantised)."""
 

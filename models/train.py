@@ -6,6 +6,8 @@ hyper-parameters. The run writes ``weights/<name>.safetensors`` and ``weights/<n
 interrupted with Ctrl-C goes on from its last whole epoch and ends with the same weights. The test split is read
 once, after the last epoch.
 
+What the loss is, the data say, and ``--objective`` lets a network first learn from images alone: see ``objectives.py``.
+
 ``python models/train.py spikformer --data my.npz`` first writes ``models/spikformer-my.toml``: the network and plan of
 ``digits-spikformer`` with the channels, classes and sizes of the data. That file is the user's to edit.
 """
@@ -36,7 +38,6 @@ from torch.nn import functional
 
 from neurodeploy import datasets
 from neurodeploy.config import resolve
-from neurodeploy.encoders import ENCODERS
 from neurodeploy.errors import (
     ImportModelError,
     NeurodeployError,
@@ -46,8 +47,11 @@ from neurodeploy.errors import (
     unknown_name,
 )
 from neurodeploy.frontends import tensors
-from neurodeploy.ir.neuron_model import NEURONS
 from neurodeploy.sources import zoo
+
+objectives = zoo.submodule("objectives")
+network_input, encoded, logits = objectives.network_input, objectives.encoded, objectives.logits
+wanted = objectives.wanted
 
 INTERRUPTED = 130
 #: Images per step of an evaluation: bounds memory, changes nothing else.
@@ -67,6 +71,7 @@ class State:
     model: dict[str, Tensor] = field(default_factory=dict)
     average: dict[str, Tensor] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
+    objective: dict[str, Any] = field(default_factory=dict)
 
 
 def fingerprint(entry: zoo.ZooEntry, data: datasets.DataSet) -> str:
@@ -75,42 +80,6 @@ def fingerprint(entry: zoo.ZooEntry, data: datasets.DataSet) -> str:
     if entry.train.start:
         parts["start"] = zoo.entry(entry.train.start).weights.sha256
     return hashlib.sha256(json.dumps([parts, data.hash], sort_keys=True).encode()).hexdigest()
-
-
-def network_input(pixels: Tensor, entry: zoo.ZooEntry) -> Tensor:
-    """Pixels (B, C, H, W) as the network sees them: scaled and shifted per channel."""
-    axes = (-1,) + (1,) * (len(entry.input.shape) - 1)
-    scale, offset = (
-        torch.tensor(v, device=pixels.device).view(axes) for v in (entry.input.scale, entry.input.offset)
-    )
-    return pixels * scale + offset
-
-
-def encoded(x: Tensor, entry: zoo.ZooEntry) -> Tensor:
-    """Images 0 .. 1 as a frame for each tick (B, T, C, H, W), by the encoder that a build puts before the network."""
-    full, levels = 1.0, round(1 / min(entry.input.scale))
-    name, params = ENCODERS[entry.input.encoder].neuron(full, levels, entry.timesteps)
-    model, still, frames = NEURONS[name], x.cpu().numpy(), []
-    state = [np.zeros_like(still) for _ in model.state]
-    for _ in range(entry.timesteps):
-        out, *state = model.float_step(still, *state, *(params[p] for p in model.float_params))
-        frames.append(torch.from_numpy(np.asarray(out, dtype=np.float32)))
-    return torch.stack(frames, 1).to(x.device)
-
-
-def logits(network: nn.Module, x: Tensor, entry: zoo.ZooEntry) -> Tensor:
-    """The answers (N, K).
-
-    One for each image: that of the network, or the mean or last one over the ticks of a spiking one; or one for each
-    token of sequences (B, T, V), in this order.
-    """
-    if entry.kind == "ann":
-        return network(x)
-    if entry.kind == "sequence":
-        return zoo.submodule("sequences").run(network, x.transpose(0, 1)).transpose(0, 1).flatten(0, 1)
-    x = encoded(x, entry) if entry.input.encoder else x
-    ticks = zoo.submodule("spiking").run(network, x, entry.timesteps)
-    return ticks.mean(0) if entry.readout == "mean" else ticks[-1]
 
 
 @torch.no_grad()
@@ -128,11 +97,6 @@ def predict(network: nn.Module, pixels: np.ndarray, entry: zoo.ZooEntry, device:
     return answers(network, pixels, entry, device).argmax(1).numpy()
 
 
-def wanted(pixels: np.ndarray, labels: np.ndarray, entry: zoo.ZooEntry) -> np.ndarray:
-    """The class that each of :func:`answers` should have: the label, or the token that follows."""
-    return datasets.following(pixels, labels).ravel() if entry.kind == "sequence" else labels
-
-
 def held_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Positions (fit, validation) of the training split: a seeded draw of ``share`` of the images."""
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(labels))
@@ -148,10 +112,15 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def learning_rate(plan: zoo.TrainTable, position: float) -> float:
-    """Linear warm-up, then half a cosine to zero; ``position`` counts epochs with a fraction."""
+    """Linear warm-up, then half a cosine to zero; ``position`` counts epochs with a fraction.
+
+    Pre-training and what comes behind it have one each.
+    """
+    epochs = plan.epochs if position > plan.pretrain_epochs else plan.pretrain_epochs
+    position -= plan.pretrain_epochs if position > plan.pretrain_epochs else 0
     if position < plan.warmup_epochs:
         return plan.learning_rate * position / plan.warmup_epochs
-    done = (position - plan.warmup_epochs) / max(1, plan.epochs - plan.warmup_epochs)
+    done = (position - plan.warmup_epochs) / max(1, epochs - plan.warmup_epochs)
     return plan.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
@@ -188,12 +157,25 @@ class Run:
         torch.manual_seed(self.plan.seed)
         layout = torch.channels_last if self.plan.channels_last else torch.contiguous_format
         self.network = begin(entry, data).to(device, memory_format=layout)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.network, self.plan.weight_decay))
-        fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
-        self.pixels = torch.from_numpy(data.train_x[fit])
-        self.labels = torch.from_numpy(data.train_y[fit])
-        self.answered = len(wanted(data.train_x[:1], data.train_y[:1], entry))  # by a sample
+        self.fit, self.validation = held_out(data.train_y, self.plan.validation, self.plan.seed)
+        self.pixels = torch.from_numpy(data.train_x[self.fit])
         self.state = State(fingerprint(entry, data))
+        self._aim()
+
+    def _aim(self) -> None:
+        """What the next epochs are for, with an optimizer of its own."""
+        pretraining = self.state.epoch < self.plan.pretrain_epochs
+        self.objective = objectives.objective(
+            self.entry, self.data, self.device, self.network, self.fit, pretraining
+        )
+        groups = parameter_groups(self.network, self.plan.weight_decay)
+        groups[1]["params"] += self.objective.parameters()
+        self.optimizer = torch.optim.AdamW(groups, betas=self.objective.betas)
+
+    @property
+    def epochs(self) -> int:
+        """Those of both parts."""
+        return self.plan.pretrain_epochs + self.plan.epochs
 
     def resume(self) -> bool:
         """Continue from the checkpoint if there is one of this very training; True when it did."""
@@ -205,12 +187,16 @@ class Run:
         saved["average"] = {name: value.to(self.device) for name, value in saved["average"].items()}
         self.state = State(**saved)
         self.network.load_state_dict(self.state.model)
-        self.optimizer.load_state_dict(self.state.optimizer)
+        self._aim()
+        if self.state.epoch != self.plan.pretrain_epochs:  # there the second part begins afresh
+            self.optimizer.load_state_dict(self.state.optimizer)
+            self.objective.resume(self.state.objective)
         return True
 
     def save(self) -> None:
         """Write the checkpoint beside its place and rename it: it is whole or absent."""
         self.state.model, self.state.optimizer = self.network.state_dict(), self.optimizer.state_dict()
+        self.state.objective = self.objective.state()
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         partial = self.checkpoint.with_suffix(".partial")
         torch.save({key: getattr(self.state, key) for key in State.__dataclass_fields__}, partial)
@@ -222,53 +208,38 @@ class Run:
         # Dropout, augmentation and order depend on (seed, epoch) alone: resuming cannot change them.
         torch.manual_seed(self.plan.seed * 1_000_003 + self.state.epoch + 1)
         line = self._train()
-        if len(self.validation):
+        if len(self.validation) and self.data.labelled:
             line["validation_accuracy"] = self._validate()
         self.state.epoch += 1
         self.state.seconds += time.perf_counter() - started
         self.state.history.append(line)
+        if self.state.epoch == self.plan.pretrain_epochs:
+            self.network, self.state.average = self.averaged(), {}
+            self._aim()
         self.save()
         return line
 
     def _train(self) -> dict[str, float]:
         self.network.train()
-        batches = torch.randperm(len(self.labels)).split(self.plan.batch)
-        loss, correct = 0.0, 0
+        batches = torch.randperm(len(self.pixels)).split(self.plan.batch)
+        loss, score = 0.0, 0.0
         for index, picked in enumerate(batches):
             rate = learning_rate(self.plan, self.state.epoch + (index + 1) / len(batches))
-            batch_loss, batch_correct = self._step(picked, rate)
-            loss, correct = loss + batch_loss * len(picked), correct + batch_correct
-        count = len(self.labels)
-        accuracy = correct / (count * self.answered)
-        return {"epoch": self.state.epoch + 1, "loss": loss / count, "train_accuracy": accuracy}
+            batch_loss, batch_score = self._step(picked, rate)
+            loss, score = loss + batch_loss * len(picked), score + batch_score
+        count = len(self.pixels)
+        return {"epoch": self.state.epoch + 1, "loss": loss / count, self.objective.score: score / count}
 
-    def _step(self, picked: Tensor, rate: float) -> tuple[float, int]:
-        plan, pixels, labels = self.plan, self.pixels[picked].float(), self.labels[picked]
-        if self.entry.kind == "sequence":
-            labels = torch.from_numpy(wanted(pixels.numpy(), labels.numpy(), self.entry))
-        else:
-            changed = zoo.submodule("augment").augment(
-                pixels.flatten(1, -3),  # the frames of a sample change alike
-                self.data.levels,
-                plan.shift,
-                plan.rotate,
-                plan.zoom,
-                plan.noise,
-                plan.flip,
-                plan.crop,
-            )
-            pixels = changed.view_as(pixels)
-        labels = labels.to(self.device)
-        out = logits(self.network, network_input(pixels.to(self.device), self.entry), self.entry)
-        loss = functional.cross_entropy(out, labels, label_smoothing=plan.label_smoothing)
+    def _step(self, picked: Tensor, rate: float) -> tuple[float, float]:
+        loss, score = self.objective.loss(self.network, self.pixels, picked)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), plan.clip_norm)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self._follow()
-        return loss.item(), int((out.argmax(1) == labels).sum())
+        return loss.item(), score
 
     def _follow(self) -> None:
         """Move the average of the weights (and of the batch norm statistics) towards the present ones."""
@@ -305,29 +276,42 @@ def one_line_each(log: dict[str, Any]) -> str:
     return "{\n" + ",\n".join([*lines, f' "epochs": [\n{epochs}\n ]']) + "\n}\n"
 
 
+def judge(
+    network: nn.Module, data: datasets.DataSet, entry: zoo.ZooEntry
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the test split says, for the ``[weights]`` table, and for the log alone: which answers are wrong."""
+    if data.test.truth is not None:
+        squares = (
+            answers(network, data.test_x, entry).numpy()
+            - data.test.truth(np.arange(len(data.test))) / data.levels
+        ) ** 2
+        return {"tested": len(data.test), "psnr_db": round(-10 * math.log10(squares.mean()), 2)}, {}
+    if not data.labelled:
+        return {"tested": len(data.test)}, {}
+    out = answers(network, data.test_x, entry)
+    found, right = out.argmax(1).numpy(), wanted(data.test_x, data.test_y, entry)
+    correct, tested = int((found == right).sum()), len(found)
+    table = {"accuracy": round(correct / tested, 4), "correct": correct, "tested": tested}
+    if entry.kind == "sequence":
+        bits = functional.cross_entropy(out, torch.from_numpy(right)).item() / math.log(2)
+        return {**table, "bits": round(bits, 4)}, {}
+    return table, {"wrong": np.flatnonzero(found != right).tolist()}
+
+
 def write_results(run: Run, folder: Path) -> dict[str, Any]:
     """Test the averaged network once and write weights and log; returns the ``[weights]`` table."""
     network = run.averaged().cpu()
-    out = answers(network, run.data.test_x, run.entry)
-    found, right = out.argmax(1).numpy(), wanted(run.data.test_x, run.data.test_y, run.entry)
-    correct = int((found == right).sum())
+    judged, wrong = judge(network, run.data, run.entry)
     folder.mkdir(parents=True, exist_ok=True)
     content = save({k: v.contiguous() for k, v in network.state_dict().items()})
     (folder / f"{run.entry.name}.safetensors").write_bytes(content)
     table = {
         "file": f"weights/{run.entry.name}.safetensors",
         "sha256": hashlib.sha256(content).hexdigest(),
-        "accuracy": round(correct / len(found), 4),
-        "correct": correct,
-        "tested": len(found),
+        **judged,
         "parameters": sum(p.numel() for p in network.parameters()),
     }
-    if run.entry.kind == "sequence":
-        bits = functional.cross_entropy(out, torch.from_numpy(right)).item() / math.log(2)
-        table["bits"] = round(bits, 4)
-        log = log_of(run, table)
-    else:
-        log = log_of(run, {**table, "wrong": np.flatnonzero(found != right).tolist()})
+    log = log_of(run, {**table, **wrong})
     (folder / f"{run.entry.name}.log.json").write_text(one_line_each(log), encoding="utf-8")
     return table
 
@@ -341,7 +325,7 @@ def log_of(run: Run, test: dict[str, Any]) -> dict[str, Any]:
         "device": run.device,
         "threads": torch.get_num_threads(),
         "seconds": round(run.state.seconds, 1),
-        "dataset": {"name": run.data.name, "hash": run.data.hash, "trained_on": len(run.labels)},
+        "dataset": {"name": run.data.name, "hash": run.data.hash, "trained_on": len(run.pixels)},
         "model": run.entry.model.model_dump(),
         "train": run.plan.model_dump(),
         "test": test,
@@ -349,10 +333,12 @@ def log_of(run: Run, test: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def record(path: Path, table: dict[str, Any]) -> None:
-    """Put the measured numbers into the model's TOML file and leave its comments alone."""
+def record(path: Path, table: dict[str, Any], plan: Mapping[str, Any]) -> None:
+    """Put the measured numbers, and what was asked on the command line, into the model's TOML file."""
     document = tomlkit.parse(path.read_text(encoding="utf-8"))
     document["weights"].update(table)
+    if plan:
+        document["train"].update(plan)
     path.write_text(tomlkit.dumps(document), encoding="utf-8")
 
 
@@ -360,14 +346,14 @@ def train(run: Run, console: Console) -> None:
     """Run the epochs that are left, with a progress bar on a terminal and a line for each elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as progress:
-        task = progress.add_task(run.entry.name, total=run.plan.epochs, completed=run.state.epoch, note="")
-        while run.state.epoch < run.plan.epochs:
+        task = progress.add_task(run.entry.name, total=run.epochs, completed=run.state.epoch, note="")
+        while run.state.epoch < run.epochs:
             line = run.epoch()
             note = "  ".join(f"{key} {value:.4f}" for key, value in line.items() if key != "epoch")
             progress.update(task, advance=1, note=note)
             if not console.is_terminal:
                 seconds = f"{run.state.seconds:.0f} s"
-                print(f"epoch {run.state.epoch} of {run.plan.epochs}  {note}  {seconds}", flush=True)
+                print(f"epoch {run.state.epoch} of {run.epochs}  {note}  {seconds}", flush=True)
 
 
 def adapted(system: str, spec: str, data: datasets.DataSet, loader: Mapping[str, Any]) -> str:
@@ -417,6 +403,11 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--set", action="append", default=[], help="loader.KEY=VALUE, an option of the format of --data"
     )
+    parser.add_argument(
+        "--objective",
+        choices=zoo.OBJECTIVES,
+        help="first train on images alone: masked patches, or replaced ones",
+    )
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint and start at epoch 1")
     return parser.parse_args(arguments)
 
@@ -433,9 +424,13 @@ def main(arguments: list[str]) -> int:
         if given is not None and name not in zoo.names():
             name = adapted(name, options.data, given, loader)
         entry = zoo.entry(name)
+        asked = {"objective": options.objective} if options.objective else {}
+        if asked and not entry.train.pretrain_epochs:
+            asked["pretrain_epochs"] = entry.train.epochs
+        entry = entry.model_copy(update={"train": entry.train.model_copy(update=asked)})
         run = Run(entry, given or zoo.dataset(name), zoo.models_folder() / "checkpoints", device)
         if not options.restart and run.resume():
-            console.print(f"continuing after epoch {run.state.epoch} of {run.plan.epochs}")
+            console.print(f"continuing after epoch {run.state.epoch} of {run.epochs}")
         train(run, console)
     except NeurodeployError as error:
         console.print(str(error))
@@ -444,9 +439,8 @@ def main(arguments: list[str]) -> int:
         console.print("interrupted; the same command goes on from the last whole epoch")
         return INTERRUPTED
     table = write_results(run, zoo.models_folder() / "weights")
-    record(zoo.models_folder() / f"{entry.name}.toml", table)
-    answered = "characters" if entry.kind == "sequence" else "images"
-    console.print(f"{entry.name}: {table['correct']} of {table['tested']} test {answered} correct")
+    record(zoo.models_folder() / f"{entry.name}.toml", table, asked)
+    console.print(f"{entry.name}: {zoo.WeightsTable(**table).result}")
     return 0
 
 

@@ -631,6 +631,9 @@ ND683 quantisation noise drowns the read-out
   The signal to noise ratio of the layer that is read, integers against floats, is below 15 dB. The message names the
   first layer, in the order of computation, that falls below. One unit is shared by all channels of an activation:
   channels of very different size leave the small ones no bits, where layers cannot pass the factor on.
+ND684 images unlike those of the float model
+  A network that answers with images is compared with its float model over the whole test split: the peak signal to
+  noise ratio is below 30 dB. More ticks or counts bring spiking images nearer, wider weights the integer ones.
 ND606 an input that is not made of whole pixel levels
   Networks take raw integer levels, such as 0 .. 255, because that is what reaches a chip. Scaling to 0 .. 1 is part
   of the network. Multiply by the number of levels and round.

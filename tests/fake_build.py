@@ -49,6 +49,7 @@ from neurodeploy.report.inputs import (
     BitTrue,
     Layer,
     ModelInfo,
+    Pictures,
     ReportInputs,
     Stage,
     Wrong,
@@ -272,6 +273,7 @@ def inputs(method: str = "ecmt", target_name: str = "loihi-sim", **sizes: int) -
             },
             answers=answers(),
         ),
+        images=PICTURES if method == "ecmt" else None,
         import_check=checked(ticks).as_dict(),
         bit_true=BitTrue(equal=True, samples=100, backends=("cpu", "loihi-sim", "interp")),
         beside=beside(graph),
@@ -317,6 +319,16 @@ def answers() -> Answers:
     said = {"source": 0, "spiking": 0, "integer": 2}
     return Answers(pairs=pairs, wrong=(Wrong(sample=5, label=0, said=said, picture=shown),
                                        Wrong(sample=7, label=1, said=said, text="a text")))  # fmt: skip
+
+
+#: what a network that answers with images would say
+PICTURES = Pictures(
+    samples=360, peak=1.0, near={"spiking": 43.9, "integer": None},
+    true={"float": 17.8, "spiking": 17.75, "integer": 17.8},
+    examples={
+        "input": np.arange(8).reshape(2, 1, 2, 2) * 36, "integer": np.arange(96).reshape(2, 3, 4, 4) * 2
+    },
+)  # fmt: skip
 
 
 def _grade(node: Any) -> Evidence:

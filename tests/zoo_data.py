@@ -19,6 +19,11 @@ def shipped() -> tuple[str, ...]:
     return tuple(name for name in zoo.names() if zoo.entry(name).dataset in datasets.names())
 
 
+def classifiers() -> tuple[str, ...]:
+    """Those of them that answer with a class."""
+    return tuple(name for name in shipped() if zoo.entry(name).weights.correct)
+
+
 def trained() -> tuple[str, ...]:
     """Models of the zoo that come with weights."""
     return tuple(name for name in zoo.names() if zoo.entry(name).trained)

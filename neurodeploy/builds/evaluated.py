@@ -1,7 +1,7 @@
 """Stage 6, evaluate: accuracy as float source, as spiking network and as integers, after each tick.
 
-Networks of texts, which may have no labels, are compared with their float model instead. Without either only
-saturations are counted.
+Networks of texts, which may have no labels, are compared with their float model instead, and so are those that answer
+with images, which may have a truth. Without any of these only saturations are counted.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ from ..calibrate import batch_size, batches
 from ..cost.paper import trained
 from ..datasets import following
 from ..errors import Problem
-from ..evaluation import LEVELS, predictions
+from ..evaluation import LEVELS, pictured, predictions
+from ..evaluation.pictures import real
 from ..inputs.samples import SYNTHETIC, Recorded, tokens
 from ..inputs.texts import spelling
 from ..ir import interp
 from ..ir.graph import Graph
 from ..mapping.checks import doubtful, overflows
 from ..program import Program
-from ..report.inputs import Accuracy
+from ..report.inputs import Accuracy, Pictures
 from ..target import Target
+from . import pictured as images_of
 from . import quality
 from .answered import Collected
 from .imported import Imported
@@ -46,6 +48,7 @@ class Evaluated(Result):
 
     accuracy: Accuracy | None = None
     agreement: Mapping[str, Any] = field(default_factory=dict)
+    images: Pictures | None = None
     counts: Mapping[str, Any] = field(default_factory=dict)
     saturations: Mapping[str, int] = field(default_factory=dict)
 
@@ -106,6 +109,8 @@ def _evaluated(
         and spiking is not None
     ):
         return _predicted(found, stimulus, labels, spiking, program, seen)
+    if pictured(found.graph, found.data) and spiking is not None and isinstance(stimulus, Recorded):
+        return _images(found, stimulus, spiking, program, seen)
     clipped = seen.clipped
     runs = _runs(found, spiking, program, seen)
     if labels is not None and isinstance(stimulus, Recorded):
@@ -240,6 +245,27 @@ def surprise(logits: Array, wanted: Array) -> Array:
     chosen = np.take_along_axis(shifted, wanted[..., None], axis=-1)[..., 0]
     found: Array = (np.log(np.exp(shifted).sum(axis=-1)) - chosen) / np.log(2)
     return found
+
+
+# --- images -------------------------------------------------------------------------------------------------------
+
+
+def _images(found: Imported, stimulus: Recorded, spiking: Graph, program: Program, seen: _Seen) -> Evaluated:
+    """How near images are to those of the float model, and to the truth where there is one."""
+    source, integer = found.graph, program.graph
+    runs: dict[str, Callable[[Array], Array]] = {
+        "source": lambda x: real(source, interp.run(source, x).outputs)[-1],
+        "spiking": lambda x: real(spiking, interp.run(spiking, x).outputs)[-1],
+        "integer": lambda x: real(integer, seen.outputs(program, x))[-1],
+    }
+    images = images_of.judged(stimulus, runs, found.config.eval, batch_size(spiking))
+    shown = "; ".join(quality.pictured(images))
+    reason = "the network answers with images: see images.psnr_float_db"
+    return Evaluated(
+        images=images, counts={"test": {"samples": images.samples}}, saturations=dict(seen.clipped),
+        reasons={"accuracy": reason}, fact=f"{shown} (n = {images.samples})",
+        warnings=(*quality.unlike(images, found.config), *_clipped(found, seen.clipped)),
+    )  # fmt: skip
 
 
 # --- agreement ---------------------------------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from ..convert._base import METHODS
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..ir.nodes import View
-from ..report.inputs import Accuracy
+from ..report import units
+from ..report.inputs import Accuracy, Pictures
 
 DROP = 0.05  # of the accuracy from one level to another
 NOISE_DB = 15.0  # signal to quantisation noise of the read-out: every 30th of its power is noise
 NEAR = 0.95  # cosine of read-outs with those of the float model
+NEAR_DB = 30.0  # of images, beside those of the float model
 BITS = 8  # of a weight, at most
 
 
@@ -54,6 +56,24 @@ def apart(cosines: Mapping[str, float], config: BuildConfig) -> Iterator[Problem
             cause = f"the read-out of the {level} network is unlike that of the float model"
             where, found = f"{config.method}, T = {config.timesteps}", f"cosine {cosines[level]:.3f}"
             yield Problem("ND682", cause, where, found, str(NEAR), fixes[level], "warning")
+            break
+
+
+def pictured(images: Pictures) -> Iterator[str]:
+    """What is said of images: PSNR beside those of the float model, and beside the truth where there is one."""
+    if images.true:
+        yield "PSNR " + " -> ".join(f"{k} {units.decibels(v)}" for k, v in images.true.items())
+    yield "beside the float images " + ", ".join(f"{k} {units.decibels(v)}" for k, v in images.near.items())
+
+
+def unlike(images: Pictures, config: BuildConfig) -> Iterator[Problem]:
+    """ND684 for the first level whose images are unlike those of the float model."""
+    fixes = {"spiking": of_spikes(config), "integer": of_integers(config)}
+    for level, near in images.near.items():
+        if near is not None and near < NEAR_DB:
+            cause = f"the images of the {level} network are unlike those of the float model"
+            where, limit = f"{config.method}, T = {config.timesteps}", units.decibels(NEAR_DB)
+            yield Problem("ND684", cause, where, units.decibels(near), limit, fixes[level], "warning")
             break
 
 

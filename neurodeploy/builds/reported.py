@@ -32,7 +32,7 @@ def report_inputs(
         model=found.model, target=target, method=found.config.method, timesteps=mapped.graph.header.timesteps,
         config=found.config.decisive(), source=found.graph, spiking=results[Converted].graph, integer=mapped.graph,
         mapping=mapped.mapping, assessment=priced.assessment, accuracy=evaluated.accuracy,
-        agreement=evaluated.agreement, bit_true=verified.bit_true, beside=verified.beside,
+        agreement=evaluated.agreement, images=evaluated.images, bit_true=verified.bit_true, beside=verified.beside,
         classes=found.data.classes if found.data else (),
         sampled=verified.sampled or _unverified(mapped),
         saturations=evaluated.saturations, grades=grades(mapped.graph, target), raster=sample,

@@ -98,6 +98,8 @@ def evaluate(
 ) -> evaluation.Progress:
     """How many samples of a split a built network answers right, read and run batch by batch in bounded memory.
 
+    Of a network of images whose data hold a truth: how near to it the images are.
+
     ``data`` defaults to that of the build, ``samples`` (seeded, stratified) to the whole split. ``level`` is the
     network: "source" and "spiking" in floats by the interpreter, "integer" by a ``backend``. Batches go to this
     process, to ``jobs`` processes, or to the workers of a dask.distributed ``scheduler`` (its address): counts are the
@@ -112,11 +114,12 @@ def evaluate(
     saved, file = opened(folder), artifact.place(folder)
     compare.usable(backend)
     recorded = Record(saved, folder).recorded(live.data_spec(data, saved.program.graph))
-    labels = recorded.labels(samples, split)
+    graph, whole = saved.program.graph, recorded.truth(samples, split)
+    labels = whole if evaluation.pictured(graph, recorded.data) else recorded.labels(samples, split)
     if labels is None:
         cause, fix = "data without labels say nothing of answers", "give labelled data with --data"
         raise UsageError(Problem("ND933", cause, recorded.data.source, fixes=(fix,)))
-    size = batch_size(saved.program.graph)
+    size = batch_size(graph)
 
     def batches() -> Iterator[tuple[Array, Array]]:
         for slot, x in enumerate(recorded.batches(samples, size, split)):

@@ -25,9 +25,13 @@ def evaluate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Count how many samples of a data set a built network answers right, however large the set is."""
+    """Count how many samples of a data set a built network answers right, however large the set is.
+
+    Of a network of images: how near they are to the true ones.
+    """
     screen.configure(form, quiet, verbose)
     from ..builds.evaluated import saturated
+    from ..report import units
 
     with Bar(lines=True) as bar:
         found = verbs.evaluate(
@@ -36,14 +40,24 @@ def evaluate(
         )  # fmt: skip
     tally = found.found
     if screen.json:
+        answers = {"correct": tally.correct[-1], "accuracy": tally.accuracy} if tally.correct else {}
+        ticks = (
+            {"by_timestep": tally.by_timestep} if tally.correct else {"psnr_db_by_timestep": tally.psnr_db}
+        )
         screen.data({
-            "split": split, "level": level, "samples": tally.samples, "correct": tally.correct[-1],
-            "accuracy": tally.accuracy, "by_timestep": tally.by_timestep, "saturations": tally.clipped,
-            "seconds": found.seconds, "samples_per_s": found.samples_per_s,
+            "split": split, "level": level, "samples": tally.samples, **answers, **ticks,
+            "saturations": tally.clipped, "seconds": found.seconds, "samples_per_s": found.samples_per_s,
         })  # fmt: skip
         return
-    screen.out(f"{100 * tally.accuracy:.2f} % of {tally.samples} {split} samples right ({tally.correct[-1]})")
-    if len(tally.by_timestep) > 1:
-        screen.out("after each tick: " + ", ".join(f"{100 * share:.2f} %" for share in tally.by_timestep))
+    if tally.correct:
+        ticks_shown = [f"{100 * share:.2f} %" for share in tally.by_timestep]
+        screen.out(
+            f"{100 * tally.accuracy:.2f} % of {tally.samples} {split} samples right ({tally.correct[-1]})"
+        )
+    else:
+        ticks_shown = [units.decibels(level_db) for level_db in tally.psnr_db]
+        screen.out(f"PSNR {ticks_shown[-1]} of {tally.samples} {split} images beside the true ones")
+    if len(ticks_shown) > 1:
+        screen.out("after each tick: " + ", ".join(ticks_shown))
     screen.note(f"{found.seconds:.1f} s, {found.samples_per_s:.0f} samples/s")
     screen.warnings(saturated(tally.clipped, ()))

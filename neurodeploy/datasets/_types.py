@@ -24,10 +24,14 @@ TEST_SHARE, SPLIT_SEED = 0.2, 0
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Labels (N,) and a way to read chosen images as uint8 (n, C, H, W): what is not asked for is not decoded."""
+    """Labels (N,) and a way to read chosen images as uint8 (n, C, H, W): what is not asked for is not decoded.
+
+    ``truth`` reads the images that a network of images should answer with, where there are any.
+    """
 
     labels: Labels
     read: Callable[[NDArray[np.int64]], Images]
+    truth: Callable[[NDArray[np.int64]], Images] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -6,8 +6,9 @@ one however many workers there are, and whichever of them is lost on the way.
 
 from __future__ import annotations
 
+from .pictures import pictured
 from .stream import Progress, evaluate
 from .tally import LEVELS, Tally, answers, predictions
 from .workers import Work, workers
 
-__all__ = ["LEVELS", "Progress", "Tally", "Work", "answers", "evaluate", "predictions", "workers"]
+__all__ = ["LEVELS", "Progress", "Tally", "Work", "answers", "evaluate", "pictured", "predictions", "workers"]

@@ -117,6 +117,14 @@ class Recorded:
         part: Split = getattr(self.data, split)
         return part.labels[self._chosen(part, count)] if self.data.labelled else None
 
+    def truth(self, count: int, split: SplitName = "test") -> Array | None:
+        """The images that belong to :meth:`labels`, 0 .. 1, of data that hold what a network should make of them."""
+        part: Split = getattr(self.data, split)
+        if part.truth is None:
+            return None
+        images: Array = part.truth(self._chosen(part, count)) / self.data.levels
+        return images
+
     def batches(self, count: int, size: int, split: SplitName = "test") -> Iterator[Array]:
         """The raw inputs that belong to :meth:`labels`, at most ``size`` at a time, read as they are asked for."""
         part: Split = getattr(self.data, split)

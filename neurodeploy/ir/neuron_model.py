@@ -84,6 +84,8 @@ class NeuronModel(Member):
     monotone: bool = False
     #: whether a unit of the output is that of the input up to a factor, so that a read-out wants one unit before it
     keeps_unit: bool = False
+    #: whether it sends at every tick, also where nothing arrives
+    always: bool = False
     #: whether its first tick from rest rounds to a number of steps, so that an ANN with quantisers holds it
     quantises: bool = False
 

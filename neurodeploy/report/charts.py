@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 from ..cost.types import PARTS
 from ..price import OVERHEAD
@@ -30,6 +32,7 @@ MOST_ROWS = 24
 MOST_LANES = 40
 MOST_BITS = 1024
 RASTER_COLUMNS = 880
+IMAGE_GAP = 8
 
 
 def breakdown(report: Json) -> Safe | None:
@@ -308,3 +311,31 @@ def link_load(report: Json) -> Safe | None:
         bar, note = (f"link-{r['class']}", r["packets"], hint), f"{units.percent(r['capacity_share'])} busy"
         entries.append(Bar(f"{r['from']} → {r['to']}", [bar], note=note))
     return bars(entries, "fullest links", units.count)
+
+
+def images(report: Json) -> Safe | None:
+    """A few images of every level, one row for each: a square for each pixel, equal neighbours in one."""
+    rows = report["images"]["examples"]
+    if not rows:
+        return None
+    width = (WIDTH - LABEL) / max(len(row["images"]) for row in rows)
+    parts: list[Safe] = []
+    for place, row in enumerate(rows):
+        top = place * width
+        parts.append(named(top + width / 2, row["name"], row["name"]))
+        for column, image in enumerate(row["images"]):
+            parts += _pixels(image, LABEL + column * width, top, width - IMAGE_GAP)
+    return drawing(WIDTH, len(rows) * width, "images of every level", *parts)
+
+
+def _pixels(image: list[Any], left: float, top: float, width: float) -> Iterator[Safe]:
+    """An image (C, H, W) of whole numbers 0 .. 255."""
+    grey = len(image) == 1
+    size = width / len(image[0][0])
+    for y, lines in enumerate(zip(*image, strict=True)):
+        x = 0
+        for colour, run in groupby(zip(*(lines * 3 if grey else lines), strict=True)):
+            count = len(list(run))
+            fill = "#" + "".join(f"{int(part) & 255:02x}" for part in colour)
+            yield rect(left + x * size, top + y * size, count * size, size, "pixel", fill=fill)
+            x += count

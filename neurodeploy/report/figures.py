@@ -64,6 +64,8 @@ LABELS = Need("accuracy", "no labelled samples were run")
 SEQUENCES = Need("accuracy", "the samples are no sequences of tokens")
 AGREEMENT = Need("agreement", "only a text model is compared with its float model")
 BESIDE = Need("beside", "no float network was compared layer by layer")
+IMAGES = Need("images", "the network does not answer with images")
+TRUTH = Need("images", "the data hold no truth beside the images")
 COMPARED = Need("bit_true", "no comparison of backends was made")
 RUN = Need("paper", "no recorded run of the network")
 CORES = Need("estimate", "the network did not run on mapped cores")
@@ -90,6 +92,10 @@ def _of(part: Callable[[ReportInputs], T | None], get: Callable[[T], Any]) -> Ge
 
 def _attribute(part: str, name: str) -> Get:
     return lambda inputs: getattr(getattr(inputs, part), name, None)
+
+
+def _image(part: str, level: str) -> Get:
+    return _of(lambda inputs: inputs.images, lambda images: getattr(images, part).get(level))
 
 
 def _counts(get: Callable[[Counts], Any]) -> Get:
@@ -464,6 +470,22 @@ EVIDENCE = (
            fields=("name", "kind", "low", "high", "counts", "points", "noise_db", "quantised_db", "tick", "parted")),
     Figure("agreement", "agreement", "of a text model with its float model", get=lambda i: dict(i.agreement) or None,
            kind=RECORD, needs=AGREEMENT),
+    *(Figure(f"images.psnr_truth_db.{name}", f"PSNR, {name}", f"of images of the {name} network beside the true ones",
+             get=_image("true", name), unit="dB", formula="10 log10(1 / mean squared difference)",
+             needs=TRUTH) for name in ("float", "spiking", "integer")),
+    Figure("images.psnr_float_db.spiking", "PSNR of spikes", "of images of the spiking network beside the float ones",
+           get=_image("near", "spiking"), unit="dB", formula="10 log10(peak^2 / mean squared difference)",
+           needs=IMAGES),
+    Figure("images.psnr_float_db.integer", "PSNR of integers", "of images of the integer network beside the float ones",
+           get=_image("near", "integer"), unit="dB", formula="10 log10(peak^2 / mean squared difference)",
+           needs=IMAGES),
+    Figure("images.peak", "peak of the images", "range of the truth, or without one of the float images",
+           get=_attribute("images", "peak"), needs=IMAGES),
+    Figure("images.samples", "images that were compared", "test samples that were run",
+           get=_attribute("images", "samples"), needs=IMAGES),
+    Figure("images.examples", "a few images", "of the first samples, whole numbers 0 .. 255, by level",
+           get=lambda i: [{"name": k, "images": v} for k, v in i.images.examples.items()] if i.images else [],
+           kind=ROWS, fields=("name", "images")),
     Figure("bit_true.equal", "bit-true", "whether all backends gave the same integers",
            get=_attribute("bit_true", "equal"), kind=FLAG, needs=COMPARED, line="Bit-true", say=words.bit_true,
            tone=_by("bit_true.equal", "good", "bad"),

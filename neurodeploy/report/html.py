@@ -102,6 +102,7 @@ def drawings(report: Json) -> dict[str, Any]:
         "messages": charts.over_ticks(ticks["messages"], "messages in each tick"),
         "event_ops": charts.over_ticks(ticks["event_ops"], "event operations in each tick"),
         "raster": charts.raster(report),
+        "images": charts.images(report),
         "widths": charts.widths(report),
         "links": charts.link_load(report),
         "chips": [] if perchip.many(report) else chipmap.chips(report),

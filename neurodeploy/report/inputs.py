@@ -76,6 +76,21 @@ class Accuracy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """The images that a network answers with, over ``samples`` test samples: PSNR in dB by level, None where equal.
+
+    ``near``: beside those of the float network; ``true``: beside the truth, empty where there is none. ``peak`` is the
+    range that both refer to. ``examples`` are a few, each level's (N, C, H, W) in whole numbers 0 .. 255.
+    """
+
+    samples: int
+    peak: float
+    near: MappingABC[str, float | None]
+    true: MappingABC[str, float | None]
+    examples: MappingABC[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BitTrue:
     """Whether all ``backends`` gave the same integers at every (node, tick); else where they first differ."""
 
@@ -141,7 +156,8 @@ class ReportInputs:
 
     ``beside`` are the levels layer by layer, ``saturations`` (None: nothing ran) by node of the integer graph;
     ``classes`` the names of the labels; ``grades`` node -> (grade,
-    reason); ``provenance`` is JSON-able (versions, seeds, hashes, command); ``reasons`` dotted key of the report -> why
+    reason); ``provenance`` is JSON-able (versions, seeds, hashes, command); ``images`` how near images that the
+    network answers with are to others, and a few of them; ``reasons`` dotted key of the report -> why
     its value is missing; ``uncounted`` further things that no number covers; ``stimulus`` what the network ran on, as
     :mod:`neurodeploy.inputs.samples` tells it; ``import_check`` what of the import was compared with the model, and
     ``unchecked`` what every number is called if nothing was, though it could have been; ``lava`` what its layers become
@@ -161,6 +177,7 @@ class ReportInputs:
     assessment: Assessment = field(default_factory=Assessment)
     accuracy: Accuracy | None = None
     agreement: MappingABC[str, Any] = field(default_factory=dict)
+    images: Pictures | None = None
     bit_true: BitTrue | None = None
     sampled: str = ""
     beside: Beside = field(default_factory=Beside)

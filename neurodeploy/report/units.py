@@ -38,6 +38,11 @@ def percent(value: float | None, places: int = 1) -> str:
     return NONE if value is None else f"{100 * value:.{places}f} %"
 
 
+def decibels(value: float | None) -> str:
+    """A ratio of signal to noise; of two that are equal there is none."""
+    return "equal" if value is None else f"{value:.1f} dB"
+
+
 def quantity(value: float | None, unit: str) -> str:
     """A value with its unit, moved to the neighbouring unit where that reads better."""
     if value is None:

@@ -145,8 +145,10 @@ def work(report: Json) -> tuple[str, ...]:
 
 
 def accuracy(report: Json) -> tuple[str, ...]:
-    """Accuracy at the levels that are known; for a text model, agreement with its float model."""
+    """Accuracy at the levels that are known; else agreement with the float model, of texts or of images."""
     found, near = report["accuracy"], report["agreement"]
+    if found["integer"] is None and report["images"]["samples"]:
+        return (units.NONE, *images(report))
     if found["integer"] is None and near:
         kept = near["integer"]
         text = f"agreement with the float model: cosine {kept['cosine']:.4f}, rank {kept['rank']:.4f}"
@@ -158,6 +160,16 @@ def accuracy(report: Json) -> tuple[str, ...]:
     nothing, bits = found["meaningless"], found["bits"] or {}
     told = [f"bits per token {bits['source']:.3f}  ->  {bits['integer']:.3f}"] if bits else []
     return (shown, f"(n = {found['samples']})", *told, *([f"MEANINGLESS: {nothing}"] if nothing else []))
+
+
+def images(report: Json) -> tuple[str, ...]:
+    """How near images are to the truth, where there is one, and to those of the float model."""
+    found = report["images"]
+    near, true = found["psnr_float_db"], found["psnr_truth_db"]
+    shown = "  ->  ".join(f"{level} {units.decibels(db)}" for level, db in true.items())
+    beside = ", ".join(f"{level} {units.decibels(db)}" for level, db in near.items())
+    told = () if true["float"] is None else (f"PSNR {shown}",)
+    return (*told, f"beside the float images: {beside}", f"(n = {found['samples']})")
 
 
 def accuracy_of_integers(report: Json) -> str:

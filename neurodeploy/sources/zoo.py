@@ -11,7 +11,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 #: The name under which the folder of the models is imported, wherever it lies.
 PACKAGE = "neurodeploy_models"
+#: how a network may be trained on images alone, before it is trained for its data
+Objective = Literal["masked", "random-replacement", "all-outputs"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 #: noise from which batch norms of networks with random weights take their means and variances
 IMAGES = 2
 
@@ -98,12 +101,19 @@ class WeightsTable(_Table):
     bits: float = Field(
         default=0.0, ge=0.0, description="bits per token of the test split, of sequence models"
     )
+    psnr_db: float | None = Field(
+        default=None, description="of images beside the true ones of the test split"
+    )
 
     @property
     def result(self) -> str:
-        """What of the test split was answered as it should be, or that there was no training."""
+        """Test images that were classified as they should be, how near to the truth images are, or no training."""
         if not self.file:
             return "random weights"
+        if self.psnr_db is not None:
+            return f"PSNR {self.psnr_db:.1f} dB of {self.tested} images"
+        if not self.correct:
+            return "images without a truth"
         bits = f", {self.bits:.3f} bits each" if self.bits else ""
         return f"{self.correct} of {self.tested} ({100 * self.accuracy:.1f} %{bits})"
 
@@ -135,6 +145,9 @@ class TrainTable(_Table):
     )
     #: how the steps of quantisers start, as in --method pmsm
     init: Literal["mse", "entropy", "midway"] = "mse"
+    objective: Objective | Literal[""] = Field(default="", description="of the training before; empty: none")
+    pretrain_epochs: int = Field(default=0, ge=0)
+    real: str = Field(default="", description="data set whose images a generator's are to look like")
     channels_last: bool = False  #: memory layout of kernels and images: faster for wide convolutions
 
 

@@ -18,11 +18,13 @@ from neurodeploy.errors import MappingError
 from neurodeploy.inputs import samples
 from neurodeploy.mapping.mapper import PLACEMENT
 from tests.fast import fast
-from tests.zoo_data import model_data, shipped
+from tests.zoo_data import classifiers, model_data, shipped
 
 EVAL, VERIFY = 90, 24
 SMALL = ["--eval", str(EVAL), "--verify", str(VERIFY), "--calib", "96", "-q"]
-MODELS = shipped()
+MODELS = classifiers()
+#: those that answer with images
+PICTURES = sorted({*shipped()} - {*MODELS})
 #: those that `make demo` builds
 DEMO = ("digits-a2os2a", "digits-vit")
 
@@ -179,6 +181,40 @@ def test_lava_equals_on_every_value(
     graph = artifact.load(folder).program.graph
     assert {n.name for n in graph if n.kind == "neuron"} < set(found["nodes"]) and "output" in found["nodes"]
     assert found["lava"]["share"] == (1.0 if granularity == "layer" else 0.0)
+
+
+@pytest.mark.slow  # half a minute and two
+@pytest.mark.parametrize("model", PICTURES)
+def test_images_survive_the_integers(
+    model: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Near those of the float network, and to the truth; computed here once more from what `run` returns."""
+    folder = build_once(tmp_path_factory, model)
+    report = json.loads((folder / "report.json").read_text())
+    found = report["images"]
+    assert report["bit_true"]["equal"] and found["samples"] == EVAL and report["accuracy"]["integer"] is None
+    assert found["psnr_float_db"]["integer"] >= 30 and report["reasons"]["accuracy.integer"]
+    names = [row["name"] for row in found["examples"]]
+    assert (
+        names[-3:] == ["float", "spiking", "integer"]
+        and 'id="images"' in (folder / "report.html").read_text()
+    )
+    data, true = model_data(model), found["psnr_truth_db"]
+    if data.test.truth is None:
+        assert true["integer"] is None
+        return
+    assert true["integer"] >= true["float"] - 0.3
+    capsys.readouterr()
+    assert cli.call(["evaluate", str(folder), "--samples", str(EVAL), "--format", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["psnr_db_by_timestep"][-1] == pytest.approx(true["integer"], abs=1e-3)
+    picked = samples.stratified(data.test.labels, EVAL, 0)
+    outputs, _ = verbs.run(folder, data.test.take(picked)[0])
+    program = artifact.load(folder).program.graph
+    scale = program.values[program.output.name].fixed.scale
+    made = outputs[-1] * scale / len(outputs)
+    error = ((made - data.test.truth(picked) / 16) ** 2).mean()
+    assert -10 * np.log10(error) == pytest.approx(true["integer"], abs=1e-3)
 
 
 def test_report_renders_again(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,14 +133,16 @@ def test_formats_are_found_and_named() -> None:
         "cifar_binary",
         "digits",
         "digits_events",
+        "halved",
         "hdf5_jpeg",
         "image_folder",
+        "latents",
         "npz",
         "recordings",
         "texts",
     }
     assert set(DATASETS) == known
-    assert datasets.names() == ("digits", "digits-events", "documentation")
+    assert datasets.names() == ("digits", "digits-events", "documentation", "latents:32", "x2:digits")
 
 
 def test_import_brings_numpy_only() -> None:
@@ -488,3 +490,37 @@ def test_facts_of_damaged_archives_are_typed(tmp_path: Path, content: bytes) -> 
     (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(UsageError, match=r"ND92[23]"):
         datasets.facts(str(tmp_path / "a.npz"))
+
+
+# --- images beside their halves, and latents ---------------------------------------------------------------------
+
+
+def test_halves_are_means_of_whole_images() -> None:
+    found, whole = datasets.load("x2:digits"), datasets.load("digits")
+    assert found.shape == (1, 4, 4) and found.hash == whole.hash and len(found.test) == 360
+    picked = np.array([5, 0, 7])
+    half, labels = found.test.take(picked)
+    truth = found.test.truth
+    assert truth is not None and np.array_equal(truth(picked), whole.test_x[picked])
+    assert np.array_equal(labels, whole.test_y[picked])
+    blocks = whole.test_x[picked].astype(float).reshape(3, 1, 4, 2, 4, 2).mean((3, 5))
+    assert half.dtype == np.uint8 and np.array_equal(half, np.floor(blocks + 0.5))
+    assert datasets.facts("x2:digits").shape == (1, 4, 4)
+
+
+def test_what_cannot_be_halved_is_refused(tmp_path: Path) -> None:
+    odd = write_npz(tmp_path, train_x=images(6, (4, 5, 3)), test_x=images(3, (4, 5, 3)))
+    for spec, code in ((f"x2:{odd}", "ND923"), ("x2:nothing", "ND907"), ("x2:x2:x2:x2:digits", "ND923")):
+        refused(spec, code)
+        with pytest.raises(UsageError):
+            datasets.facts(spec)
+
+
+def test_latents_are_those_of_a_seed() -> None:
+    found, again = (datasets.load("latents:5") for _ in range(2))
+    assert found.hash == again.hash and not found.labelled and found.shape == (5, 1, 1)
+    assert (len(found.train), len(found.test)) == (2048, 360)
+    pixels = np.concatenate([found.train_x, found.test_x])
+    assert pixels.max() == found.levels and abs(pixels.mean() - 8) < 0.1 and abs(pixels.std() - 16 / 6) < 0.1
+    for spec in ("latents:", "latents:0", "latents:4097", "latents:x"):
+        refused(spec, "ND923")

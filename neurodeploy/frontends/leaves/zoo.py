@@ -2,6 +2,8 @@
 
 BinaryLif, TernaryLif:   H = state + X, leak after the reset, input not scaled
 Lif:                     H = V + (X - V) / tau, reset to zero or by subtraction
+Sign, Step:              a compare without state
+Lookup:                  a table of bits for each neuron (``models/lut.py``)
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from ...neurons._words import words
 from ._base import Leaf, SourceLibrary
 
 
@@ -31,6 +34,11 @@ def _tau(module: Any) -> Leaf:
     return Leaf("lif", params)
 
 
+def _lookup(module: Any) -> Leaf:
+    """Tables of bits, one where an entry is 0 or more."""
+    return Leaf("lookup_table", words(module.table.detach().cpu().numpy() >= 0))
+
+
 MEMBER = SourceLibrary(
     "zoo",
     {
@@ -38,5 +46,10 @@ MEMBER = SourceLibrary(
         "neurodeploy_models.spiking.TernaryLif": partial(_lif, "ternary_lif"),
         "neurodeploy_models.spiking.Lif": _tau,
         "neurodeploy_models.spiking.GradedReLU": lambda module: Leaf("graded_relu"),
+        "neurodeploy_models.spiking.Sign": lambda module: Leaf("sign", {"threshold": 0.0}),
+        "neurodeploy_models.spiking.Step": lambda module: Leaf(
+            "threshold", {"threshold": float(module.threshold)}
+        ),
+        "neurodeploy_models.lut.Lookup": _lookup,
     },
 )

@@ -14,7 +14,7 @@ import pytest
 from neurodeploy.cost import Assessment
 from neurodeploy.errors import Problem
 from neurodeploy.ir.graph import Graph
-from neurodeploy.report import charts, console, data, html, svg
+from neurodeploy.report import charts, console, data, html, svg, words
 from neurodeploy.report.inputs import BitTrue, ModelInfo, ReportInputs
 from neurodeploy.target import load
 from tests import fake_build
@@ -129,6 +129,21 @@ def test_the_policy_admits_exactly_the_script_of_the_page() -> None:
 def test_every_drawing_is_there_for_a_full_build() -> None:
     found = html.drawings(MAKERS["ecmt"]())
     assert not [name for name, drawing in found.items() if not drawing]
+
+
+def test_images_are_drawn_pixel_by_pixel() -> None:
+    """Equal neighbours in one rectangle; the colours are those of the data."""
+    found = html.drawings(MAKERS["ecmt"]())["images"]
+    colours = re.findall(r'fill="(#[0-9a-f]{6})"', found)
+    assert colours[:4] == ["#000000", "#242424", "#484848", "#6c6c6c"] and len(colours) == 8 + 32
+    assert colours[8] == f"#{0:02x}{32:02x}{64:02x}"
+    assert html.drawings(MAKERS["native"]())["images"] is None
+
+
+def test_a_report_without_accuracy_says_how_near_images_are() -> None:
+    given = replace(fake_build.inputs("ecmt"), accuracy=None)
+    said = ", ".join(words.accuracy(data.build(given)))
+    assert "float 17.8 dB" in said and "spiking 43.9 dB, integer equal" in said and "n = 360" in said
 
 
 def test_every_headline_has_its_drawer() -> None:

@@ -26,10 +26,12 @@ from tests.zoo_data import model_data, shipped, trained
 NAMES = trained()
 #: networks of random weights at the sizes of their papers, and the parameters that those name, in millions
 PUBLISHED = {
-    "a2os2a-10-512": 36.01, "qkformer-10-768": 64.96, "sdt1-8-512": 29.68, "sdt2-55m": 55.4,
+    "a2os2a-10-512": 36.01, "care-s0": 7.3, "qkformer-10-768": 64.96, "sdt1-8-512": 29.68, "sdt2-55m": 55.4,
     "spikformer-8-512": 29.68, "spikformer-8-768": 66.34, "spikingformer-8-512": 29.68,
     "matmulfree-370m": 373.9, "spikingresformer-l": 60.38, "vit-b-16": 86.57, "vit-l-16": 304.33, "vit-s-16": 22.05,
 }  # fmt: skip
+#: sizes whose papers name no number of parameters that counts what these do: binary weights, tables
+UNNAMED = {"bhvit-small", "quweit-t"}
 #: What a file of weights may weigh: models on data that ship with the project are small.
 SMALL, LARGE = 3 << 19, 8_000_000
 
@@ -62,11 +64,13 @@ def test_entry_names_itself_and_its_files(name: str) -> None:
 def test_entry_agrees_with_the_training_log(name: str) -> None:
     entry = zoo.entry(name)
     log = json.loads(entry.weights_path.with_suffix(".log.json").read_text())
-    weights = entry.weights.model_dump()
-    assert {key: log["test"].get(key, 0.0) for key in weights} == weights  # images have no bits
+    weights = {key: value for key, value in entry.weights.model_dump().items() if value}
+    assert {key: log["test"][key] for key in weights} == weights
     # A log may be older than an option: then the option has its default.
     assert zoo.TrainTable(**log["train"]) == entry.train and log["model"] == entry.model.model_dump()
-    assert len(log["epochs"]) == entry.train.epochs
+    assert len(log["epochs"]) == entry.train.epochs + entry.train.pretrain_epochs
+    if not entry.weights.correct:  # images
+        return
     assert entry.weights.accuracy == pytest.approx(entry.weights.correct / entry.weights.tested, abs=1e-4)
 
 
@@ -81,27 +85,34 @@ def test_load_gives_the_trained_network_in_eval_mode(name: str) -> None:
     entry, network = zoo.entry(name), zoo.load(name)
     assert not any(module.training for module in network.modules())
     assert sum(p.numel() for p in network.parameters()) == entry.weights.parameters
-    assert network(torch.zeros(2, *entry.input.shape)).shape == (2, outputs(entry))
+    answer = network(torch.zeros(2, *entry.input.shape)).shape
+    if entry.weights.correct:
+        assert answer == (2, outputs(entry))
+    else:  # images
+        assert answer[:2] == (2, 1) and answer[2] == answer[3]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dataset_fits_the_input(name: str) -> None:
     data = model_data(name)
     entry = zoo.entry(name)
-    assert data.shape == entry.input.shape and data.class_count == outputs(entry)
+    assert data.shape == entry.input.shape and (
+        not entry.weights.correct or data.class_count == outputs(entry)
+    )
     assert (entry.kind == "sequence") == data.sequence and data.ticks in (0, entry.timesteps)
 
 
 def test_what_is_not_trained_is_of_published_size() -> None:
-    assert PUBLISHED.keys() == set(zoo.names()) - set(NAMES)
+    assert PUBLISHED.keys() | UNNAMED == set(zoo.names()) - set(NAMES)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("name", [*PUBLISHED, *UNNAMED])
 def test_a_published_size_has_the_parameters_of_its_paper(name: str) -> None:
     with torch.device("meta"):  # no memory, no numbers
         network = zoo.build(zoo.entry(name))
     count = sum(p.numel() for p in network.parameters())
-    assert count == zoo.entry(name).weights.parameters == pytest.approx(PUBLISHED[name] * 1e6, rel=3e-3)
+    assert count == zoo.entry(name).weights.parameters
+    assert name in UNNAMED or count == pytest.approx(PUBLISHED[name] * 1e6, rel=3e-3)
 
 
 def small(name: str) -> zoo.ZooEntry:
@@ -311,6 +322,13 @@ def test_builds_of_the_zoo_keep_the_accuracy_of_its_networks() -> None:
         entry = zoo.entry(row["model"])
         weights, lost = entry.weights, 0.015 if entry.input.frames else 0.01  # of 360: 5 and 3
         assert row["samples"] == weights.tested and row["bit_true"] and row["cores"] <= 128
+        if "psnr_float_db" in row:
+            near, true = row["psnr_float_db"], row["psnr_truth_db"]
+            assert near["integer"] >= 30 and (true["float"] is None) == (weights.psnr_db is None)
+            if weights.psnr_db is not None:
+                assert true["float"] == pytest.approx(weights.psnr_db, abs=0.01)
+                assert true["integer"] >= true["float"] - 0.3
+            continue
         assert row["float"] == pytest.approx(weights.correct / weights.tested)
         assert row["float"] >= 0.95 and row["integer"] >= row["float"] - lost
 
