@@ -15,6 +15,7 @@ from neurodeploy.backends._base import BACKENDS
 from neurodeploy.cli import app
 from neurodeploy.config import BuildConfig
 from neurodeploy.convert._base import METHODS
+from neurodeploy.datasets._base import DATASETS
 from neurodeploy.formats._base import FORMATS
 from neurodeploy.frontends.libraries._base import LIBRARIES
 from neurodeploy.mapping.objectives._base import OBJECTIVES
@@ -23,7 +24,7 @@ ROOT = Path(neurodeploy.__file__).parent
 COMMANDS = typer.main.get_command(app).commands
 EVERY = [c for top in COMMANDS.values() for c in (top, *getattr(top, "commands", {}).values())]
 OPTIONS = {option for command in EVERY for p in command.params for option in (*p.opts, *p.secondary_opts)}
-OPTIONS |= {"--help", "--version"}
+OPTIONS |= {"--help", "--version", "--require-hashes"}  # the last is uv's
 #: options that name one of several things
 NAMES = {
     "method": {*METHODS},
@@ -35,6 +36,8 @@ READERS = [r.Options for f in FORMATS.values() if (r := f.reader)] + [
     library.Options for library in LIBRARIES.values()
 ]
 KEYS = {*BuildConfig.model_fields} | {f"reader.{key}" for options in READERS for key in options.model_fields}
+LOADERS = [options for data in DATASETS.values() if (options := data.Options)]
+KEYS |= {f"loader.{key}" for options in LOADERS for key in options.model_fields}
 
 
 def texts() -> dict[str, set[str]]:
