@@ -106,7 +106,7 @@ def test_what_is_not_trained_is_of_published_size() -> None:
     assert PUBLISHED.keys() | UNNAMED == set(zoo.names()) - set(NAMES)
 
 
-@pytest.mark.parametrize("name", [*PUBLISHED, *UNNAMED])
+@pytest.mark.parametrize("name", [*PUBLISHED, *sorted(UNNAMED)])
 def test_a_published_size_has_the_parameters_of_its_paper(name: str) -> None:
     with torch.device("meta"):  # no memory, no numbers
         network = zoo.build(zoo.entry(name))
