@@ -61,7 +61,7 @@ OURS = "engine"
 DENSITIES = (0.01, 0.05, 0.15, 0.3, 0.6)
 #: Lava holds a layer over several tokens as one matrix, with the weights anew for each
 LAVA_TOKENS, LAVA_STEPS = 8, 20
-LIMIT_S = 300  # of one process
+LIMIT_S = 120  # of one process
 #: what keeps numba, torch and MKL from wider vectors
 AVX2 = {
     "NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": "+avx2,+avx,+fma,+bmi,+bmi2,+lzcnt,+popcnt,+sse4.2",
