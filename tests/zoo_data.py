@@ -20,8 +20,15 @@ def shipped() -> tuple[str, ...]:
 
 
 def classifiers() -> tuple[str, ...]:
-    """Those of them that answer with a class."""
-    return tuple(name for name in shipped() if zoo.entry(name).weights.correct)
+    """Those of them that answer with a class for each sample."""
+    return tuple(
+        name for name in shipped() if zoo.entry(name).weights.correct and zoo.entry(name).kind != "sequence"
+    )
+
+
+def sequences() -> tuple[str, ...]:
+    """Those of them that answer with the token that follows, at every tick."""
+    return tuple(name for name in shipped() if zoo.entry(name).kind == "sequence")
 
 
 def trained() -> tuple[str, ...]:

@@ -39,7 +39,8 @@ def accuracy(report: Json) -> Safe | None:
         return None
     width, height, left, right, base, top = 420, 200, 58, 66, 168, 12
     values = [value for found in rows.values() for value in found]
-    least, most = floor(min(values) * 50) / 50, min(1.0, max(values) + 0.004)
+    # some room below as well: where all are right at once, the axis still has a length
+    least, most = max(0.0, floor((min(values) - 0.004) * 50) / 50), min(1.0, max(values) + 0.004)
     marks = [least + mark for mark in ticks(most - least, 4) if least + mark <= 1 + 1e-9]
     scale, count = (base - top) / (max(most, marks[-1]) - least), max(map(len, rows.values()))
     pitch = (width - left - right) / max(count - 1, 1)

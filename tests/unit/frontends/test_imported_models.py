@@ -98,11 +98,17 @@ def test_committed_weights_give_torch_logits(name: str) -> None:
     entry = zoo.entry(name)
     network = zoo.load(name).double()
     graph = passes.simplify(resolve.source_graph(resolve.resolve(name)))
-    raw = np.random.default_rng(4).integers(0, round(1 / entry.input.scale[0]), (8, *entry.input.shape))
+    frames = entry.input.frames or entry.kind == "sequence"
+    lead, levels = (8, entry.timesteps) if frames else (8,), round(1 / entry.input.scale[0])
+    raw = np.random.default_rng(4).integers(0, levels + 1, (*lead, *entry.input.shape))
+    if entry.kind == "sequence":
+        raw = np.eye(*entry.input.shape, dtype=np.int64)[raw.argmax(-1)]  # one token each
     found = interp.run(graph, raw).outputs[-1]
     x = torch.tensor(raw, dtype=torch.float64) * entry.input.scale[0] + entry.input.offset[0]
     with torch.no_grad():
-        if entry.kind == "snn":
+        if entry.kind == "sequence":
+            expected = zoo.submodule("sequences").run(network, x.transpose(0, 1))[-1].numpy()
+        elif entry.kind == "snn":
             expected = zoo.submodule("spiking").run(network, x, entry.timesteps).mean(0).numpy()
         else:
             expected = network(x).numpy()
@@ -145,13 +151,15 @@ def test_headers_and_edges_are_complete(name: str) -> None:
     model = resolve.resolve(name)
     graph = resolve.source_graph(model)
     header = graph.header
+    entry, neurons = zoo.entry(name), header.notes["contains_neurons"]
     # Counts of one tick are found as quantisers, which hold no state.
-    ticking = model.spiking and model.timesteps > 1
-    assert (header.name, header.level, header.notes["contains_neurons"]) == (name, "source", ticking)
-    assert header.timesteps == (model.timesteps if ticking else 1)
-    assert graph.output.readout == ("mean" if ticking else "sum")
-    assert graph.values["output"].shape.roles == ("K",)
-    assert graph.values["input"].shape.roles == ("C", "Y", "X")
+    assert neurons or not (model.spiking and model.timesteps > 1)
+    ticks = model.timesteps if neurons else 1
+    assert (header.name, header.level, header.timesteps) == (name, "source", ticks)
+    assert graph.output.readout == (entry.readout if neurons else "sum")
+    roles, shown = graph.values["output"].shape.roles, graph.values["input"].shape.roles
+    assert roles == ("K",) if entry.weights.correct else len(roles) == 3  # an image
+    assert shown == ("C", "Y", "X") if len(entry.input.shape) == 3 else len(shown) == 1
     assert not levels.verify(graph, "source")
     for node in passes.simplify(graph):
         assert node.origin, node.name

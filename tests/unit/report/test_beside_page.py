@@ -30,6 +30,14 @@ def test_accuracies_stand_on_an_axis_that_ends_close_to_them(report: dict[str, A
     assert levels.accuracy({**report, "accuracy": {"by_level": None}}) is None
 
 
+@pytest.mark.parametrize("share", [1.0, 0.0, 0.98])
+def test_an_axis_has_a_length_where_all_levels_are_alike(report: dict[str, Any], share: float) -> None:
+    rows = [{"level": level, "by_timestep": [share]} for level in ("source", "spiking", "integer")]
+    drawn = levels.accuracy({**report, "accuracy": {**report["accuracy"], "by_level": rows}})
+    heights = {float(point) for point in re.findall(r'cy="([\d.]+)"', drawn)}
+    assert len(heights) == 1 and 12 <= heights.pop() <= 168
+
+
 def test_noise_has_a_row_for_each_layer_and_says_where_it_parts(report: dict[str, Any]) -> None:
     rows, drawn = report["beside"]["layers"], levels.noise(report)
     assert drawn.count('class="label"') == len(rows)
