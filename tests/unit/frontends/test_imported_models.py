@@ -102,7 +102,7 @@ def test_committed_weights_give_torch_logits(name: str) -> None:
     lead, levels = (8, entry.timesteps) if frames else (8,), round(1 / entry.input.scale[0])
     raw = np.random.default_rng(4).integers(0, levels + 1, (*lead, *entry.input.shape))
     if entry.kind == "sequence":
-        raw = np.eye(*entry.input.shape, dtype=np.int64)[raw.argmax(-1)]  # one token each
+        raw = np.eye(entry.input.shape[0], dtype=np.int64)[raw.argmax(-1)]  # one token each
     found = interp.run(graph, raw).outputs[-1]
     x = torch.tensor(raw, dtype=torch.float64) * entry.input.scale[0] + entry.input.offset[0]
     with torch.no_grad():
