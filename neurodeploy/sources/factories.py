@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import ImportModelError, Problem, nearest
 
 MOST_FILES = 2000  # of a folder that are looked at
+_NN = "nn."
 LIMIT = "a function without arguments that returns a torch module"
 
 
@@ -94,7 +95,8 @@ def candidates(file: Path) -> Iterator[str]:
     for node in body:
         if isinstance(node, ast.FunctionDef) and not _wants(node.args) and not node.name.startswith("_"):
             said = node.returns is not None and _is_module(node.returns)
-            if said or set(_returned(node)) & modules.keys():
+            made = {*_returned(node)}
+            if said or made & modules.keys() or any(name.startswith(_NN) for name in made):
                 yield node.name
     for name, module in modules.items():
         starts = [
@@ -112,15 +114,32 @@ def _parsed(file: Path) -> ast.Module | None:
 
 
 def _returned(function: ast.FunctionDef) -> Iterator[str]:
-    """Names of what a function returns a call of."""
-    for part in ast.walk(function):
-        if isinstance(part, ast.Return):
-            calls = (call.func for call in ast.walk(part) if isinstance(call, ast.Call))
-            yield from (called.id for called in calls if isinstance(called, ast.Name))
+    """Names of what a function returns a call of, at once or by a variable; those of torch begin with ``nn.``."""
+    parts = [*ast.walk(function)]
+    assigned = {
+        target.id: part.value
+        for part in parts
+        if isinstance(part, ast.Assign)
+        for target in part.targets
+        if isinstance(target, ast.Name)
+    }
+    for value in (part.value for part in parts if isinstance(part, ast.Return)):
+        made = assigned.get(value.id, value) if isinstance(value, ast.Name) else value
+        calls = (part.func for part in ast.walk(made) if isinstance(part, ast.Call)) if made else ()
+        for called in calls:
+            if isinstance(called, ast.Name):
+                yield called.id
+            elif isinstance(called, ast.Attribute) and _last(called.value) == "nn":
+                yield _NN + called.attr
 
 
 def _is_module(node: ast.expr) -> bool:
-    return (node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")) == "Module"
+    return _last(node) in ("Module", "Sequential")
+
+
+def _last(node: ast.expr) -> str:
+    """``Module`` of ``Module`` and of ``torch.nn.Module``."""
+    return node.attr if isinstance(node, ast.Attribute) else str(getattr(node, "id", ""))
 
 
 def _wants(args: ast.arguments) -> int:

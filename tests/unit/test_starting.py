@@ -41,6 +41,24 @@ def _hidden() -> nn.Module: ...
 """
 
 
+#: factories without a class of their own
+PLAIN = """
+def chain():
+    return torch.nn.Sequential(nn.Linear(2, 3), nn.ReLU())
+
+def kept():
+    net = nn.Sequential()
+    net.add_module("head", nn.Linear(2, 3))
+    return net
+
+def told() -> nn.Sequential:
+    return chain()
+
+def numbers():
+    return np.zeros(3)
+"""
+
+
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -56,6 +74,8 @@ def valid(kind: str, value: Any) -> bool:
 def test_factories_are_found_without_running_anything() -> None:
     Path("net.py").write_text(MODEL)
     assert [*factories.candidates(Path("net.py"))] == ["vit", "said", "Whole"]
+    Path("plain.py").write_text(PLAIN)
+    assert [*factories.candidates(Path("plain.py"))] == ["chain", "kept", "told"]
     Path("broken.py").write_text("def x(:")
     assert [*factories.candidates(Path("broken.py"))] == []
 
