@@ -26,7 +26,7 @@ class Memory(nn.Module):
 
     def step(self, state: Any, *given: Tensor) -> Tensor:
         """The state after one token, from that before and what the token gives."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no step of one token")
 
     def forward(self, *given: Tensor) -> Tensor:
         """The state after this token (B, ...), or after each of (T, B, ...) from rest."""
