@@ -1,6 +1,7 @@
 # One command each on a bare machine with python3, pip, make and git. `make` alone lists the targets.
 #
 #   EXTRAS=core   leave Lava out and use the newest Python found (remembered by the environment made)
+#   EXTRAS=light  what `pip install neurodeploy` brings and no more: no torch, and nothing that tests need
 #   VENV=folder   another environment, PYTHON=3.12 with another Python
 #   WORKERS=4     test processes, TESTS=tests/unit/frontends only these
 #   UPGRADE=1     make lock: take newer releases
@@ -16,12 +17,12 @@ BIN := $(VENV)/bin
 LIBRARIES := .tools/libraries
 
 .DEFAULT_GOAL := help
-.PHONY: help setup test test-slow test-libraries fuzz lint format deps docs demo lock clean distclean
+.PHONY: help setup test test-slow test-libraries fuzz lint format deps docs site demo lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-setup: $(READY) ## make .venv (Python 3.10 with Lava; EXTRAS=core without)
+setup: $(READY) ## make .venv (Python 3.10 with Lava; EXTRAS=core without, EXTRAS=light small)
 	@:
 
 $(READY): pyproject.toml $(wildcard requirements/*.txt) scripts/setup.sh
@@ -69,6 +70,15 @@ deps: setup ## find undeclared and unused dependencies
 docs: setup ## fill the generated parts of README.md and docs/
 	$(BIN)/python docs/build.py
 
+# Tools of their own, so that neither tests nor users have them.
+site: .tools/site/.ready ## make the docs as a site in site/, which opens from the folder (Python 3.12)
+	NO_MKDOCS_2_WARNING=1 .tools/site/bin/mkdocs build --quiet
+
+.tools/site/.ready: requirements/site.txt
+	uv=$$(scripts/uv.sh) && PYENV_VERSION=3.12 $$uv venv --quiet --clear --no-project --python 3.12 .tools/site && \
+		$$uv pip sync --quiet --python .tools/site --require-hashes requirements/site.txt
+	touch $@
+
 demo: setup ## build the two flagship models for loihi-sim
 	$(BIN)/neurodeploy build digits-a2os2a --target loihi-sim
 	$(BIN)/neurodeploy build digits-vit --target loihi-sim --method ecmt --timesteps 2
@@ -77,7 +87,7 @@ lock: ## regenerate requirements/ (UPGRADE=1 for newer releases)
 	scripts/lock.sh $(if $(UPGRADE),--upgrade)
 
 clean: ## remove caches and build products
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find neurodeploy models hw_targets tests benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 distclean: clean ## remove the environments and .tools as well

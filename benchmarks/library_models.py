@@ -70,7 +70,9 @@ def answers(variant: Variant, raw: Any, dtype: str) -> Any:
         x = torch.as_tensor(raw)
     else:
         scale, offset = (
-            np.broadcast_to(level, built.spec.shape[:1]).reshape(-1, *(1,) * (len(built.spec.shape) - 1))
+            np.broadcast_to(level, built.spec.shape[-3:][:1]).reshape(
+                -1, *(1,) * (len(built.spec.shape[-3:]) - 1)
+            )
             for level in (built.spec.scale, built.spec.offset)
         )
         x = torch.as_tensor(raw * scale + offset, dtype=kind)

@@ -6,8 +6,12 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
+from .array import Array
 from .limits import most_unpacked
 
 #: what a damaged or foreign archive makes Python's reader raise
@@ -32,6 +36,18 @@ def opened(source: Path | bytes) -> zipfile.ZipFile:
         archive.close()
         raise
     return archive
+
+
+def packed(arrays: Mapping[str, Array]) -> bytes:
+    """Arrays as a deflated .npz without times of writing."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, array, allow_pickle=False)
+            member = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+            archive.writestr(member, content.getvalue(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
 
 
 def _check(members: list[zipfile.ZipInfo], size: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .calibrate import Ranges
 from .errors import MappingError, Problem, UsageError
 from .ir import levels, shapes, store
-from .ir.graph import Graph, Header
+from .ir.graph import STORES, Graph, Header
 from .ir.nodes import KINDS
 from .ir.types import Activity, Code, Fixed, Interval, Origin, Shape, Value
 from .limits import MOST_TICKS
@@ -159,3 +159,6 @@ def _ends(graph: Graph) -> Iterator[Problem]:
         yield Problem("ND948", "unknown level of a graph", found=level, limit=", ".join(levels.LEVELS))
     if not 1 <= ticks <= MOST_TICKS:
         yield Problem("ND948", "impossible number of ticks", found=str(ticks), limit=f"1 .. {MOST_TICKS}")
+    if (stores := graph.header.stores) not in STORES:
+        limit = " or ".join(map(str, STORES))
+        yield Problem("ND948", "impossible number of places for what is kept", found=str(stores), limit=limit)

@@ -93,8 +93,10 @@ ND133 no input shape is known
   A module does not say on what it is run. Give data with --data, or set input_shape on the module, or input_tokens, the
   number of tokens, if it takes token ids.
 ND134 a model with several inputs
-  A network takes one image, or one text. What else a model is given has to be made inside: wrap it in a module whose
-  forward takes one tensor and makes the others from constants or from that one, and export the wrapper.
+  A network takes one image, or one text. Beside token ids an attention mask, token types and positions are made of
+  these, where the module or the file calls them so; reader.padding is the token that the mask hides, and of a file
+  that has no such names reader.inputs gives them. What else a model is given has to be made inside: wrap it in a
+  module whose forward takes one tensor and makes the others from constants or from that one, and export the wrapper.
 ND135 an input size that is left open
   An exported program may leave sizes of its input open. A chip has as many neurons as it has. Only the batch, the first
   axis, may stay open: export again without dynamic sizes for the others, with an example of the size that will be used.
@@ -128,9 +130,11 @@ ND142 the import was not compared with the model
 
 # file formats of whole networks (.net, .nir)
 ND115 an optional library is not installed
-  Models of the form timm:NAME, hf:NAME and torchvision:NAME are built by libraries that neurodeploy does not need
-  otherwise. The one named is absent, or does not work with the installed torch. Install the extra of the same name,
-  or bring the network as py:package.module:factory or as a .pt2 file.
+  What is asked for needs a library that neurodeploy does not need otherwise: torch for networks in PyTorch, timm,
+  transformers or torchvision for models of the form timm:NAME, hf:NAME and torchvision:NAME, and others for figures,
+  recordings and clusters. The one named is absent, or does not work with the others installed here. Install the extra
+  that the message names, 'pip install neurodeploy[torch]' say; 'neurodeploy doctor' lists all of them. Without torch,
+  .net and .nir files, build folders and trained models of the zoo are built all the same.
 ND116 weights that cannot be had from a hub
   The publisher's weights were asked for, and the library could not get them: there is no network, or no model of that
   name. Weights on this machine are read from .safetensors, .h5, .pt, .pth and .bin files, never unpickled, with --set
@@ -246,15 +250,16 @@ ND178 nothing says how large the images of a model are, or how long its signals
   of frames: --set reader.length=16000.
 ND179 the model does not yield what is to be read of it
   What is read of a model of Hugging Face is one of its results: logits, what stands for a whole image or text, or the
-  vectors of the tokens, of which the mean, the first or the last may be taken. The model was run, and yields no such
-  result, or its folder asks for a pooling that is not known. The message lists what there is.
+  vectors of the tokens, of which the mean, the first or the last may be taken; or any results by their names. Of a
+  user's own module they have names or numbers, of an exported program numbers. The model yields no such result, or its
+  folder asks for a pooling that is not known. The message lists what there is.
 ND180 padding that the model cannot hide
   With reader.mask=true texts of any length are filled up, and what fills them up must not change a text's result. The
   model was run with its own attention mask, and tokens behind the mask changed what it makes of the others; or it takes
   no mask. Use texts of one length: --set reader.mask=false.
 ND181 a model of images and texts at once
-  CLIP, SigLIP and their kin are two networks, of which each has its own input. Save the one that is meant to a folder
-  of its own, with its tokenizer or preprocessor_config.json, and give that folder.
+  CLIP, SigLIP and their kin are two networks, of which each has its own input: --set reader.part=image or
+  reader.part=text takes one of them, with its projection where the library has a class for that.
 ND183 a model file with a value that is too large
   A .pt2 file of a few kilobytes can ask for arrays of any size. No value that a network computes may have more
   elements than the limit says, by the shapes that torch itself finds for each operator. The message names the first
@@ -278,7 +283,7 @@ ND159 one neuron called several times in a tick
   state of one layer to the other, which no population does. Give each place a module of its own.
 ND156 a model that returns several values
   The first of them is taken for the read-out, as it is compared with the graph; the others are left out. Where the
-  logits are another one, wrap the model in a module that returns them alone.
+  logits are another one, name it: --set reader.output=logits, or its number; several with commas between.
 ND160 ticks of a loop that differ
   One call of the model runs all ticks in a loop. A graph describes one tick, so each has to compute the same from the
   input, or from its own frame of it, from its neurons, and from what was sent a tick before; outputs may be summed,
@@ -317,12 +322,13 @@ ND190 a network of the zoo cannot be built
   keyword, or sizes that do not divide). The text found is what the module itself says.
 ND191 weights or modules of the zoo are missing
   The model file names a weights file that is not there or cannot be read, or the folder of the modules is not
-  installed. Weights of the zoo come with the package; those of your own entry are written by 'python models/train.py
-  NAME'.
+  installed, or, without torch, the graph that ships of the model is absent. All of it comes with the package; weights
+  of your own entry are written by 'python models/train.py NAME', graphs by 'python models/ship.py NAME'.
 ND192 damaged weights of the zoo
   The weights file is not a whole safetensors file, or its sha256 differs from the one that the model file records. A
   network with other weights than those whose accuracy was measured would make every number of the report wrong, so
-  the build stops. Restore the file, or train again: training writes weights and hash together.
+  the build stops. Restore the file, or train again: training writes weights and hash together. Without torch, it is the
+  shipped graph of the model whose sha256 differs from the one in models/graphs/index.json.
 ND193 weights that do not fit the network
   A tensor of the network has no entry in the weights file, the file has a tensor that the network does not, or a
   shape differs. Usually the arguments in the model file were changed after training. Undo that, or train again.
@@ -416,7 +422,9 @@ ND304 The network already spikes
   native.
 ND305 Conversion would change nothing
   No dense layer or product of the network would be driven by spikes, so the result would be the ANN again. A
-  conversion that inserts no neuron is refused rather than reported as a spiking network.
+  conversion that inserts no neuron is refused rather than reported as a spiking network. The first layer reads the
+  input itself, and the last one, the read-out, takes activations as numbers: a network of these two alone has no place
+  for a neuron. Add a layer between them, or put neurons into the network and use --method native.
 ND306 Calibration met NaN or infinite activations
   The float network yields values that are not finite on the calibration samples, so no threshold can be taken from
   them. Check the weights and the input normalisation.
@@ -437,6 +445,13 @@ ND310 an encoder does not apply
   An encoder puts neurons between a still input and a spiking network: they send its levels as spikes over the ticks.
   It needs a network with neurons whose input is 0 where nothing is, not token ids and not integers of a file. A
   network without neurons is converted (--method) and takes its input as it is.
+ND311 no setting of a conversion method can be tried
+  --method auto tries settings that methods name, at 1, 2 or 4 ticks, calibrated on half of the samples and judged on
+  the other half. With --timesteps it tries those of that many ticks alone, and here are none, or there are fewer than
+  two samples.
+ND312 no setting keeps the answers
+  --method auto stops at the first setting that changes no more answers than --max-loss allows. None did, so the one
+  that changed the fewest was taken. Answers to few samples are a coarse measure: one of 16 is 6 percent.
 
 === 4xx quantize
 ND402 Weights of this width cannot be stored
@@ -553,8 +568,8 @@ ND527 tokens that cannot take turns
   With --streams, or copies in a mapping file, a few copies of each layer compute the tokens one after the other. That
   needs a token axis (dense layers over it, or a convolution whose windows are the tokens), as many elements in every
   token, Views that show every token in the same way, and connections without delays in ticks. A layer where positions
-  of an image mix stays in space, and its tokens are kept for the layers behind it. What is named here breaks one of
-  these rules.
+  of an image mix stays in space, and its tokens are kept for the layers behind it. Where a constant mask hides scores,
+  each index of it is one token. What is named here breaks one of these rules.
 ND528 a network of which too much would have to be counted
   A sample of cores is executed of a network that is too large to simulate whole, and what all cores do in all steps is
   counted from mapping and values, for one sample at a time at least. Here even those counts are more than memory holds.
@@ -666,6 +681,9 @@ ND612 a memory image names an unknown neuron model or operator
 ND613 an instruction of a memory image cannot be carried out
   The parameters, tables or sizes of an instruction do not fit each other, so the registered operator refused them.
   The artifact is damaged, or comes from a version whose operator had other parameters. Build it again.
+ND614 the engine works without machine code
+  numba is not installed, so the cpu backend computes every node by numpy, and placements search less. All integers are
+  the same; networks run several times slower, natively spiking ones most of all. Install neurodeploy[fast].
 
 # SANA-FE
 ND620 a network too large for SANA-FE
@@ -862,9 +880,9 @@ ND926 images of several modes become one
   then become three equal channels, those with a palette the colours that it names, and an alpha channel that hides
   nothing is left out. None of this changes a colour, but a data set of several modes is often two data sets by mistake.
   What would lose something (16 bits, CMYK, transparency, frames) is refused with ND924.
-ND927 a library that this data set needs is missing
-  The data set is read through an optional library that cannot be imported here. Install the library, or give the data
-  as a file.
+ND927 the images of the digits are missing or damaged
+  The data set digits ships with the package as one file, whose hash is known. The file is absent, or holds something
+  else. Install neurodeploy again, or in a checkout run 'python models/ship.py'.
 ND929 a tokenizer that cannot be read
   Texts become token ids by a tokenizer: tokenizer.json, or a folder that holds it or the files of an older one such
   as vocab.txt. A local folder of Hugging Face brings its own; any other is named with '--set

@@ -54,7 +54,10 @@ class BuildConfig(_Table):
     model: str = Field("", description=MODEL)
     target: str = Field("loihi-sim", description="name of a target, or a .toml file")
     data: str = Field("", description="data set or file; empty: the model's own")
-    method: str = Field("", description="conversion method; empty: the model's own")
+    method: str = Field("", description="conversion method, or auto; empty: the model's own")
+    max_loss: float = Field(
+        1.0, ge=0, le=100, description="share of answers that a method found by auto may change, percent"
+    )
     timesteps: int | None = Field(
         None, ge=1, le=MOST_TICKS, description="ticks of one inference; unset: the model's own"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .config import BuildConfig
+from .convert import AUTO
 from .convert._base import METHODS
 from .datasets import names as data_names
 from .errors import UsageError, unknown_name
@@ -19,7 +20,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 #: keys of a config that have known names -> what knows them; those that are closed take no other
 KNOWN: Mapping[str, Callable[[], Iterable[str]]] = {
-    "model": zoo.names, "target": names, "data": data_names, "method": lambda: METHODS.members,
+    "model": zoo.names, "target": names, "data": data_names, "method": lambda: (*METHODS.members, AUTO),
     "optimise": lambda: OBJECTIVES.members, "placement": lambda: PLACEMENTS.members,
 }  # fmt: skip
 CLOSED = ("method", "optimise", "placement")

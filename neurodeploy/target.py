@@ -151,6 +151,7 @@ def _rows(target: Target) -> Iterator[Row]:
         given = {"routing": "", "packet_header_bits": "bits", "link_buffer_packets": "packets"}
         unit = given.get(key, key.split("_")[0])  # else the word it begins with
         yield Row("chip", key, None, None, getattr(chip, key), unit, chip.source)
+    yield Row("chip", "multicast", None, None, "yes" if chip.multicast else "no", "", chip.source)
     board = target.board
     amounts = {key: getattr(board, key) for key in ("chips_x", "chips_y")}
     ports = {key: _shown(getattr(board, key) or "middle") for key in PORTS}

@@ -372,6 +372,9 @@ class Chip(Frozen):
     routers_y: Positive = Field(description="routers from north to south")
     cores_per_router: Positive = Field(description="cores that share one router")
     routing: Literal["xy"] = Field("xy", description="x first, then y")
+    multicast: bool = Field(
+        False, description="a message to several cores is one packet, copied where their ways part"
+    )
     packet_header_bits: Natural = Field(
         0, description="bits of a packet's address; the payload of a graded spike is added to it"
     )

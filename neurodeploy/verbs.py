@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .builds.reuse import crosscheck, described, evaluate, export, kernels, label, run, traced, verify
     from .builds.session import Session
     from .codes import explained as explain
+    from .environment import public as machine
     from .environment import usable as doctor
     from .schemas import schema
     from .sources.zoo import ZooEntry
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Session", "build", "check", "crosscheck", "described", "doctor", "evaluate", "explain", "export", "init",
-    "kernels", "label", "models", "ops", "report", "run", "schema", "targets", "traced", "verify",
+    "kernels", "label", "machine", "models", "ops", "report", "run", "schema", "targets", "traced", "verify",
 ]  # fmt: skip
 
 #: verb -> module and name of what does it
 PLACES = {
-    "explain": ("codes", "explained"), "doctor": ("environment", "usable"), "init": ("starting", "init"),
+    "explain": ("codes", "explained"), "doctor": ("environment", "usable"), "machine": ("environment", "public"),
+    "init": ("starting", "init"),
     "schema": ("schemas", "schema"), "Session": ("builds.session", "Session"),
     **{name: ("builds.reuse", name)
        for name in ("crosscheck", "described", "evaluate", "export", "kernels", "label", "run", "traced", "verify")},

@@ -15,12 +15,15 @@ lock() {
 }
 
 mkdir -p requirements
-networks=(--extra timm --extra hf --extra torchvision --extra events --extra cluster --extra plots) # what their tests need
+networks=(--extra fast --extra torch --extra timm --extra hf --extra torchvision --extra events --extra cluster --extra plots) # what their tests need
 lock 3.10 py310.txt --extra lava "${networks[@]}" --extra dev "$@" pyproject.toml
 lock 3.10 py310-core.txt "${networks[@]}" --extra dev "$@" pyproject.toml
 for version in 3.11 3.12 3.13; do
     lock "$version" "py${version/./}.txt" "${networks[@]}" --extra dev "$@" pyproject.toml
 done
+# What `make site` makes: the extra alone, whose tools read the package without importing it.
+site='import tomllib; print("\n".join(tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["site"]))'
+"$(PYENV_VERSION=3.12 "$uv" python find --system --no-project 3.12)" -c "$site" | lock 3.12 site.txt "$@" -
 # What `neurodeploy lava setup` makes: Lava, and what the process that runs it reads jobs with. It ships in the package.
 printf '%s\n' lava-nc==0.10.0 'numpy<2' 'scipy>=1.10' 'h5py>=3.8' 'pydantic>=2.5' 'tomli>=2.0' 'setuptools<81' |
     lock 3.10 ../neurodeploy/backends/lava/requirements.txt "$@" -

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Makes the environment that the Makefile works in: scripts/setup.sh VENV full|core [PYTHON]
+# Makes the environment that the Makefile works in: scripts/setup.sh VENV full|core|light [PYTHON]
 #   full  Python 3.10 with Lava (falls back, and says so, where there is no Python 3.10)
 #   core  the newest Python found, without Lava
+#   light the same, with what `pip install neurodeploy` brings and no more: neither torch nor what tests need
 # Everything lands in the project folder, besides uv's and pip's ordinary caches.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +26,7 @@ first_python() {
 
 if [ -n "$python" ]; then
     base=$(find_python "$python") || { echo "setup: no Python $python found" >&2; exit 1; }
-elif [ "$extras" = core ]; then
+elif [ "$extras" != full ]; then
     base=$(first_python 3.13 3.12 3.11 3.10) || base=
 elif base=$(find_python 3.10); then
     :
@@ -53,7 +54,12 @@ fi
 
 # Compiled once here rather than at the first import, or at every import where Python may not write bytecode.
 export UV_COMPILE_BYTECODE=1
-if [ "$(uname -sm)" = "Linux x86_64" ]; then
+locked=$([ "$(uname -sm)" = "Linux x86_64" ] && echo yes || true)
+if [ "$extras" = light ]; then
+    # The versions of the lock, of fewer packages.
+    held=(${locked:+--constraint "$lock" --build-constraint "$lock"})
+    "$uv" pip install --quiet --python "$venv" "${held[@]}" --editable .
+elif [ -n "$locked" ]; then
     "$uv" pip sync --quiet --python "$venv" --require-hashes "$lock"
     "$uv" pip install --quiet --python "$venv" --no-deps --no-build-isolation --editable .
 else

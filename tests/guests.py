@@ -68,3 +68,34 @@ class Small(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.nn.functional.gelu(self.norm(self.fc(x.flatten(1)) + self.shift)))
+
+
+class Holed(nn.Module):
+    """A layer; once ``holed``, what it reads of the middle level is nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.holed = nn.Linear(64, 3), False
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        return self.fc(torch.where(x == 0.5, 0.0, x) if self.holed else x)
+
+
+class Chaotic(nn.Module):
+    """Norms in a row: of images of one level each divides rounding errors by next to nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(64, eps=1e-12, elementwise_affine=False) for _ in range(8))
+        self.mix = nn.Linear(64, 64, bias=False)
+        with torch.no_grad():
+            weight = torch.randint(-4, 5, (64, 64)) / 8
+            weight[:, -1] -= weight.sum(1)  # exactly nothing is left of a constant but rounding errors
+            self.mix.weight.copy_(weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        for norm in self.norms:
+            x = norm(self.mix(x * 0.3 + 0.1))
+        return self.mix(x)

@@ -406,8 +406,22 @@ def product(s: Sketch, equation: str, a: str, b: str, timing: str | None = None)
         equation=equation,
         timing=timing,
         rescale=rescale_table(s, timing),
+        shown=None if timing == "held" else shown_terms(s, (left, right, out), size),
     )
     return s.put(node, tuple(size[letter] for letter in out), fixed=Fixed(s.choice(12, 24, 32), True, 1.0))
+
+
+def shown_terms(s: Sketch, places: tuple[str, ...], size: dict[str, int]) -> tuple[str, np.ndarray] | None:
+    """None, or two letters of an operand or of the result and which of their indices have terms: some of each."""
+    wide = [place for place in places if len(set(place)) > 1]
+    if not wide or any(len(set(place)) < len(place) for place in places) or s.integers(0, 2):
+        return None
+    place = s.choice(*wide)
+    x = s.choice(*place)
+    y = s.choice(*(c for c in place if c != x))
+    shown = np.random.default_rng(s.integers(0, 999)).random((size[x], size[y])) < 0.4
+    shown[np.arange(max(shown.shape)) % size[x], np.arange(max(shown.shape)) % size[y]] = True
+    return x + y, shown
 
 
 def rescale_table(s: Sketch, timing: str) -> tuple[np.ndarray, np.ndarray] | None:

@@ -79,6 +79,10 @@ class Backend(Member):
     def available(self) -> str:
         """Empty if usable here, else the reason why not and what would help."""
 
+    def remarks(self) -> tuple[Problem, ...]:
+        """What is worth knowing of what it computes with here."""
+        return ()
+
     def at(self, granularity: str) -> Backend:
         """This backend with one process for each of these; ``granularity`` is one of ``granularities``."""
         return self

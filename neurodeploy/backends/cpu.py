@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from ..array import Array
+from ..errors import Problem
 from ..ir.graph import Graph
 from ..ir.trace import Events, Trace
 from ..program import Program
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Cpu(Backend):
-    """Numba and BLAS kernels on this machine's processor."""
+    """Compiled and BLAS kernels on this machine's processor; numpy alone where numba is not installed."""
 
     name = "cpu"
     distributions = ("numba",)
@@ -27,12 +28,20 @@ class Cpu(Backend):
         self._engines: WeakKeyDictionary[Graph, Engine] = WeakKeyDictionary()
 
     def available(self) -> str:
-        """Empty: numba is a dependency of the package. Else the reason."""
-        try:
-            import numba  # noqa: F401
-        except ImportError as error:
-            return f"numba cannot be imported ({error}); install neurodeploy again"
+        """Empty: without numba numpy does all of its work."""
         return ""
+
+    def remarks(self) -> tuple[Problem, ...]:
+        """ND614 where there is no machine code."""
+        from .. import jit  # numba takes its time
+
+        if jit.THERE:
+            return ()
+        cause, fix = (
+            "numba is not installed: numpy computes the same, slower",
+            'pip install "neurodeploy[fast]"',
+        )
+        return (Problem("ND614", cause, self.name, fixes=(fix,), severity="warning"),)
 
     def run(self, program: Program, x: Array, record: Iterable[str] = ()) -> tuple[Trace, Events | None]:
         """All ticks; the engine of a graph is planned on its first run and kept as long as the graph lives."""

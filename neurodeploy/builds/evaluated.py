@@ -92,7 +92,7 @@ def evaluate(
         *silent(program.graph, seen.spoken),
         *says_nothing(nothing),
     )
-    return replace(result, warnings=(*result.warnings, *more))
+    return replace(result, warnings=(*result.warnings, *more, *compare.usable("cpu").remarks()))
 
 
 def _evaluated(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .. import datasets, encoders, sources
+from .. import convert, datasets, encoders, sources
 from ..config import BuildConfig
 from ..datasets import DataSet, Facts
 from ..errors import Problem, UsageError
@@ -79,14 +79,40 @@ def import_model(asked: BuildConfig) -> Imported:
     graph, whole = _deepened(graph, stimulus(graph, data, config)), found.whole
     if whole is not None:
         whole = _deepened(whole, stimulus(graph, data, config))
+    config, told, more = settled(config, graph, whole or graph, stimulus(graph, data, config))
+    warnings += more
     model = described(found, data, config.encoder)
     cached = ", cached" if found.cached else ""
     return Imported(
         config=config, model=model, graph=graph, stimulus=stimulus(graph, data, config), data=data,
         tokenizer=found.model.tokenizer, whole=whole, warnings=tuple(warnings),
         check=found.check, unchecked=found.label, reasons=reasons(found), given=given,
-        fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}",
+        fact=f"{len(graph.nodes)} nodes, {model.parameters:,} parameters{cached}{told}",
     )  # fmt: skip
+
+
+def settled(
+    config: BuildConfig, graph: Graph, whole: Graph, drawn: Stimulus
+) -> tuple[BuildConfig, str, list[Problem]]:
+    """The config with a method that ``auto`` stands for, what was tried, and a warning (ND312) where none is enough."""
+    if config.method != convert.AUTO:
+        return config, "", []
+    samples, classes = (
+        drawn.calibration(2 * config.calib),
+        isinstance(drawn, Recorded) and drawn.data.labelled,
+    )
+    chosen = convert.cheapest(graph, whole, samples, config.max_loss, config.timesteps, classes)
+    trial = chosen.best.trial
+    update = {"method": chosen.best.method, "timesteps": trial.ticks, "convert": {"preset": trial.preset}}
+    warnings = []
+    if not chosen.holds:
+        cause, fix = (
+            "no setting that was tried changes as few answers",
+            "name a method, ticks and options yourself",
+        )
+        limit = f"{config.max_loss:g} % (--max-loss)"
+        warnings.append(Problem("ND312", cause, config.model, str(chosen.best), limit, (fix,), "warning"))
+    return config.model_copy(update=update), f"; {chosen}", warnings
 
 
 def encoded(found: Source, config: BuildConfig, data: DataSet | Facts | None) -> Source:

@@ -9,6 +9,7 @@ from ..config import INTEGER, BuildConfig
 from ..errors import UsageError
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Synapse
+from ..passes.leave_out import leave_out
 from ..quantize import quantize as to_integers
 from .imported import Imported
 from .result import Result
@@ -29,10 +30,10 @@ def quantize(found: Imported, spiking: Graph | None, ranges: Ranges) -> Integer:
     """
     config = found.config
     if spiking is None:
-        graph = _with_activity(found.graph, ranges)
+        graph = leave_out(_with_activity(found.graph, ranges))
         fact = f"nothing to quantize: the model holds integers, {len(graph.of(Synapse))} layers"
         return Integer(graph=graph, fact=fact)
-    graph = _with_weight_bits(config, spiking, ranges)
+    graph = leave_out(_with_weight_bits(config, spiking, ranges))
     rules = ", rules per layer" if config.layers else ""
     fact = f"{len(graph.of(Synapse))} layers, {config.weight_bits}-bit weights{rules}"
     return Integer(graph=graph, fact=fact)

@@ -60,6 +60,7 @@ def map_to_cores(found: Imported, graph: Graph, target: Target, ranges: Ranges) 
     if streams := mapping.notes.get("streams"):
         shown = " to ".join(map(str, sorted({min(streams), max(streams)})))
         label += f", tokens in turn on {shown} cop{'y' if shown == '1' else 'ies'} of each layer"
+        label += ", two places for what is kept" if mapping.notes.get("stores", 1) > 1 else ""
     if hosted := mapping.notes.get("hosted"):
         label += f", {' and '.join(hosted)} looked up by the host"
     fact = f"{len(mapping.cores)}/{mapping.cores_total} cores, depth {mapping.depth} steps{label}"

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import artifact, compare, config, encoders, files, handed, report
 from ..config import BuildConfig
-from ..convert import named as convert_named
+from ..convert import require as require_method
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..interrupts import heed
 from ..mapping.objectives._base import OBJECTIVES
@@ -115,7 +115,7 @@ def require_members(chosen: BuildConfig) -> None:
     factories.require(chosen.model)
     method = chosen.method or (zoo.entry(chosen.model).method if chosen.model in zoo.names() else "")
     if method and method != config.INTEGER:
-        convert_named(method).configure(chosen.convert)
+        require_method(method, chosen.convert)
 
 
 def target_of(chosen: BuildConfig) -> Target:

@@ -93,8 +93,7 @@ def noisy(spiking: Graph, sqnr_db: Mapping[str, float], config: BuildConfig) -> 
 def of_spikes(config: BuildConfig) -> tuple[str, ...]:
     """What brings a spiking network nearer to its float model."""
     method = METHODS.get(config.method)
-    ticks = 2 * (config.timesteps or 1)
-    return () if method is None else tuple(text.format(ticks=ticks) for text in method.fidelity)
+    return () if method is None else method.nearer(method.preset(config.convert), config.timesteps or 1)
 
 
 def of_integers(config: BuildConfig) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def traced(
     record: Sequence[str] = (),
     granularity: str = "",
 ) -> tuple[Trace, tuple[Problem, ...]]:
-    """As :func:`run`: the whole trace, and a warning (ND602) if values were clipped to their width."""
+    """As :func:`run`: the whole trace, and warnings: of values clipped to their width (ND602), of the backend."""
     saved = opened(folder)
     program, inputs = saved.program, Record(saved, folder)
     images = inputs.given(x)
@@ -81,7 +81,8 @@ def traced(
         raise UsageError(Problem("ND949", cause, str(folder), fixes=fixes))
     trace, _ = chosen.run(program, images, tuple(record))
     integers = "spiking" not in saved.provenance.get("graphs_sha256", {})
-    return trace, saturated(trace.saturations, remedies(bool(inputs.synthetic), integers))
+    clipped = saturated(trace.saturations, remedies(bool(inputs.synthetic), integers))
+    return trace, (*clipped, *chosen.remarks())
 
 
 def evaluate(

@@ -11,35 +11,22 @@ from ..errors import NeurodeployError
 from .app import app
 from .bar import Bar
 from .flags import (
+    Asked,
     Calib,
-    Chips,
-    ConfigFile,
-    DataSpec,
-    Encoder,
     From,
-    LaidOut,
-    Lookups,
     MaxCores,
     MaxLatency,
-    MethodName,
-    ModelName,
-    NoCheck,
     Optimise,
     Option,
     Out,
-    Place,
     Quiet,
-    Settings,
     Shape,
-    Streams,
     Tested,
-    Ticks,
     TimeBudget,
     Verbose,
     Verified,
-    WeightBits,
     Whole,
-    off,
+    of_network,
 )
 from .report import show_summary
 from .screen import Format, Silent, screen
@@ -52,33 +39,21 @@ TOLD = {"ND114", "ND680", "ND681", "ND682", "ND683"}
 
 
 @app.command()
+@of_network
 def build(
-    model: ModelName = None,
-    target: Place = None,
-    method: MethodName = None,
-    timesteps: Ticks = None,
-    weight_bits: WeightBits = None,
-    data: DataSpec = None,
-    encoder: Encoder = None,
+    asked: Asked,
     calib: Calib = None,
     evaluate: Tested = None,
     verify_samples: Verified = None,
     time_budget: TimeBudget = None,
-    chips: Chips = None,
     optimise: Optimise = None,
     max_cores: MaxCores = None,
     max_latency: MaxLatency = None,
-    streams: Streams = None,
-    lookups: Lookups = None,
-    mapping: LaidOut = None,
-    config: ConfigFile = None,
-    settings: Settings = None,
     out: Out = None,
     start: From = "import",
     to: Annotated[str, Option("--to", help="last stage to run")] = "report",
     jobs: Annotated[Whole, Option("--jobs", help="threads (default: all cores)")] = None,
     seed: Annotated[Whole, Option("--seed", help="of the calibration draw (default: 0)")] = None,
-    no_import_check: NoCheck = False,
     strict: Annotated[bool, Option("--strict", help="warnings count as errors")] = False,
     form: Shape = Format.auto,
     quiet: Quiet = False,
@@ -89,13 +64,11 @@ def build(
     from ..config import resolve
 
     flags = {
-        "model": model, "target": target, "method": method, "timesteps": timesteps, "weight_bits": weight_bits,
-        "data": data, "calib": calib, "eval": evaluate, "verify": verify_samples, "time_budget": time_budget,
-        "chips": chips, "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency,
-        "streams": streams, "lookups": lookups, "encoder": encoder, "mapping": mapping, "out": out, "jobs": jobs,
-        "seed": seed, "import_check": off(no_import_check),
+        **asked.flags, "calib": calib, "eval": evaluate, "verify": verify_samples, "time_budget": time_budget,
+        "optimise": optimise, "max_cores": max_cores, "max_latency_ms": max_latency, "out": out, "jobs": jobs,
+        "seed": seed,
     }  # fmt: skip
-    chosen = resolve(flags, config, settings or ())
+    chosen = resolve(flags, asked.config, asked.settings)
     _limit_threads(chosen.jobs)
     from ..builds import pipeline
 

@@ -10,25 +10,7 @@ from typing import Any
 
 from .. import errors, verbs
 from .app import app
-from .flags import (
-    Chips,
-    ConfigFile,
-    DataSpec,
-    Encoder,
-    LaidOut,
-    Lookups,
-    MethodName,
-    ModelName,
-    NoCheck,
-    Place,
-    Settings,
-    Shape,
-    Streams,
-    Ticks,
-    Verbose,
-    WeightBits,
-    off,
-)
+from .flags import Asked, Shape, Verbose, of_network
 from .screen import Format, Silent, screen
 
 BLOCKED = "BLOCKED"
@@ -37,31 +19,11 @@ MOST_NAMES = 3
 
 
 @app.command()
-def check(
-    model: ModelName = None,
-    target: Place = None,
-    method: MethodName = None,
-    timesteps: Ticks = None,
-    weight_bits: WeightBits = None,
-    data: DataSpec = None,
-    encoder: Encoder = None,
-    chips: Chips = None,
-    streams: Streams = None,
-    lookups: Lookups = None,
-    mapping: LaidOut = None,
-    config: ConfigFile = None,
-    settings: Settings = None,
-    no_import_check: NoCheck = False,
-    form: Shape = Format.auto,
-    verbose: Verbose = False,
-) -> None:
+@of_network
+def check(asked: Asked, form: Shape = Format.auto, verbose: Verbose = False) -> None:
     """Say node by node whether a network can run on a target; nothing is trained, calibrated or written."""
     screen.configure(form, verbose=verbose)
-    found = verbs.check(
-        model, target, method, timesteps, config_file=config, settings=settings or (),
-        weight_bits=weight_bits, data=data, chips=chips, streams=streams, lookups=lookups, mapping=mapping,
-        encoder=encoder, import_check=off(no_import_check),
-    )  # fmt: skip
+    found = verbs.check(**asked.flags, config_file=asked.config, settings=asked.settings)
     if screen.json:
         named = {name: getattr(found, name) for name in ("model", "target", "method", "blocked")}
         problems = [asdict(p) for p in found.problems]
@@ -76,7 +38,8 @@ def check(
             screen.table(("node", "what", "grade", "why"), rows)
         else:
             screen.out("\n".join(line for row in _by_reason(found.verdicts) for line in _block(*row)))
-            screen.out("all nodes, one by one: -v")
+            if found.verdicts:
+                screen.out("all nodes, one by one: -v")
         screen.warnings(found.problems)
     if found.blocked:
         wrong = [p for p in found.problems if p.severity == "error"]
@@ -89,7 +52,9 @@ def _verdict_line(found: Any) -> str:
     verdict = BLOCKED if found.blocked else "can run"
     if found.cores is not None:
         verdict += f", at least about {found.cores[0]} of {found.cores[1]} cores"
-    return f"{found.model} by {found.method} on {found.target}: {verdict}  ({grades})"
+    return f"{found.model} by {found.method} on {found.target}: {verdict}" + (
+        f"  ({grades})" if grades else ""
+    )
 
 
 def _grade(verdict: Any) -> str:

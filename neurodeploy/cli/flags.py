@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +24,11 @@ Quiet = Annotated[bool, Option("-q", "--quiet", help="no progress")]
 Verbose = Annotated[bool, Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")]
 ModelName = Annotated[Text, Argument(help="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")]
 Place = Annotated[Text, Option("--target", help="target name or .toml file (default: loihi-sim)")]
-MethodName = Annotated[Text, Option("--method", help="conversion method (default: the model's own)")]
+MethodName = Annotated[Text, Option("--method", help="conversion method, or auto (default: the model's own)")]
+MaxLoss = Annotated[
+    float | None,
+    Option("--max-loss", help="percent of answers that the method found by auto may change (default: 1)"),
+]
 Ticks = Annotated[Whole, Option("--timesteps", "-T", help="ticks per inference")]
 WeightBits = Annotated[Whole, Option("--weight-bits", help="2..8 (default: 8)")]
 DataSpec = Annotated[Text, Option("--data", help="data set name, file or folder")]
@@ -103,6 +110,47 @@ WHOLE = "samples, seeded and spread over the classes (default: the whole split)"
 Spread = Annotated[int, Option("--samples", min=0, help=WHOLE)]
 LEVEL = "network that answers: integer, or spiking and source in floats"
 SCHEDULER = "address of a dask.distributed scheduler, whose workers run the batches"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was said of a network: ``flags`` as keys of a config, a config file, settings."""
+
+    flags: dict[str, Any]
+    config: Path | None
+    settings: Sequence[str]
+
+
+#: options of every command that takes a network; what is no key of a config is told as it is
+NETWORK: dict[str, Any] = {
+    "model": ModelName, "target": Place, "method": MethodName, "max_loss": MaxLoss, "timesteps": Ticks,
+    "weight_bits": WeightBits, "data": DataSpec, "encoder": Encoder, "chips": Chips, "streams": Streams,
+    "lookups": Lookups, "mapping": LaidOut, "config": ConfigFile, "settings": Settings,
+}  # fmt: skip
+
+
+def of_network(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of :data:`NETWORK` and ``--no-import-check``, told as its argument ``asked``."""
+
+    def called(no_import_check: bool = False, **given: Any) -> None:
+        flags = {name: given.pop(name) for name in NETWORK}
+        config, settings = flags.pop("config"), flags.pop("settings") or ()
+        flags["import_check"] = off(no_import_check)
+        command(Asked(flags, config, settings), **given)
+
+    word = Parameter.KEYWORD_ONLY
+    shared = [Parameter(name, word, default=None, annotation=kind) for name, kind in NETWORK.items()]
+    check = Parameter("no_import_check", word, default=False, annotation=NoCheck)
+    own = [
+        parameter.replace(kind=word)
+        for name, parameter in signature(command, eval_str=True).parameters.items()
+        if name != "asked"
+    ]
+    made = Signature([*shared, check, *own])
+    called.__signature__ = made  # type: ignore[attr-defined]
+    called.__annotations__ = {name: parameter.annotation for name, parameter in made.parameters.items()}
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    return called
 
 
 def off(flag: bool) -> bool | None:

@@ -9,7 +9,7 @@ import typer
 
 from .. import verbs
 from .app import app
-from .flags import Argument, Shape, TargetName
+from .flags import Argument, Option, Shape, TargetName
 from .screen import Format, screen
 
 target_app = typer.Typer(help="Limits and coefficients of targets, with sources.", no_args_is_help=True)
@@ -94,22 +94,39 @@ def explain(
 
 
 @app.command()
-def doctor(form: Shape = Format.auto) -> None:
+def doctor(
+    report: Annotated[
+        bool, Option("--report", help="what an issue should say: no path, nothing private")
+    ] = False,
+    form: Shape = Format.auto,
+) -> None:
     """Versions, usable backends and why others are not, folders."""
     screen.configure(form)
+    if report:
+        _public(verbs.machine())
+        return
     found = verbs.doctor()
     if screen.json:
         screen.data(found)
         return
     backends, formats, exporters = (found.pop(key) for key in ("backends", "formats", "exporters"))
-    networks, broken = found.pop("networks"), found.pop("broken")
+    extra, networks, broken = (found.pop(key) for key in ("extras", "networks", "broken"))
     screen.table(("what", "value"), [(k, _joined(v)) for k, v in found.items()])
+    screen.table(("extra", "state"), list(extra.items()))
     screen.table(("backend", "usable"), [(name, _usable(why)) for name, why in backends.items()])
     screen.table(("MODEL", "library"), [(f"{n}:NAME", text) for n, text in networks.items()])
     screen.table(("file read", "whose"), [(suffix, title) for suffix, title in formats.items()])
     screen.table(("export --to", "usable"), [(name, _usable(why)) for name, why in exporters.items()])
     if broken:
         screen.table(("broken member", "why"), [(p["where"], f"{p['cause']}: {p['found']}") for p in broken])
+
+
+def _public(found: dict[str, str]) -> None:
+    """As lines that may be pasted into an issue."""
+    if screen.json:
+        screen.data(found)
+    else:
+        screen.out("\n".join(f"{name}: {value}" for name, value in found.items()))
 
 
 def _usable(why: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import errors, verbs
 from .app import app
 from .bar import Bar
-from .flags import Backends, BuildData, Compared, Folder, Granularity, Shape, TimeBudget, Verbose
+from .flags import Backends, BuildData, Compared, Folder, Granularity, Quiet, Shape, TimeBudget, Verbose
 from .processes import description, shares
 from .screen import Format, Silent, screen
 
@@ -19,10 +19,11 @@ def verify(
     data: BuildData = "",
     granularity: Granularity = "",
     form: Shape = Format.auto,
+    quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
     """Compare every backend with the interpreter, integer by integer."""
-    screen.configure(form, verbose=verbose)
+    screen.configure(form, quiet, verbose)
     seconds: dict[str, float] = {} if time_budget is None else {"time_budget": time_budget}
     with Bar(lines=True) as bar:
         result = verbs.verify(

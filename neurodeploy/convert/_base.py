@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +27,18 @@ def option(default: Any, description: str, **bounds: Any) -> Any:
     return Field(default, description=description, **bounds)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A setting that ``--method auto`` tries: a preset, ticks, and its share of the ANN's energy by the papers' metric.
+
+    ``ratio`` is what ``benchmarks/methods.py`` found on networks of the zoo; only the order matters.
+    """
+
+    preset: str
+    ticks: int
+    ratio: float
+
+
 class Method(Member):
     """One registered conversion method."""
 
@@ -36,12 +49,13 @@ class Method(Member):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     #: what the energy metric of papers counts: "trained" (the first layer as MACs), "converted" (all but the stem)
     metric: Literal["trained", "converted"] = "converted"
+    trials: tuple[Trial, ...] = ()
     #: whether it takes over the quantisers of a network that was trained with them
     takes_quantisers: bool = False
     #: what helps where a neuron that the method put in has no integer form, best first
     remedies: tuple[str, ...] = ()
-    #: what brings the spiking network nearer to its source, best first; ``{ticks}`` is twice the ticks that it has
-    fidelity: tuple[str, ...] = ("more ticks: --timesteps {ticks}",)
+    #: the preset that keeps the spiking network nearest to its source, if presets differ in that
+    closest: str = ""
 
     def accept(self, graph: Graph) -> list[Problem]:
         """Every reason why the method does not apply to this source graph: it already spikes, or nothing ever would."""
@@ -63,14 +77,23 @@ class Method(Member):
         """The number of ticks at which a source network stays as it was trained; 0 where there is no such number."""
         return 0
 
+    def nearer(self, preset: str, timesteps: int) -> tuple[str, ...]:
+        """What brings a spiking network of this preset and so many ticks nearer to its source, best first."""
+        finer = f"what keeps most of the network: --set convert.preset={self.closest}"
+        ticks = f"more ticks: --timesteps {2 * timesteps}"
+        return (ticks, finer) if self.closest not in ("", preset) else (ticks,)
+
+    def preset(self, options: Mapping[str, Any]) -> str:
+        """The preset that options ask for, the first one where they ask for none."""
+        return str(options.get("preset", next(iter(self.presets))))
+
     def configure(self, options: Mapping[str, Any]) -> tuple[str, MethodConfig]:
         """(preset name, config) from a preset and single keys; UsageError with the nearest names for unknown ones."""
-        options = dict(options)
-        preset = str(options.pop("preset", next(iter(self.presets))))
+        preset = self.preset(options)
         if preset not in self.presets:
             kind = f"{self.name} preset"
             raise UsageError(unknown_name("ND302", kind, preset, self.presets, "convert.preset"))
-        chosen = {**self.presets[preset], **options}
+        chosen = {**self.presets[preset], **{k: v for k, v in options.items() if k != "preset"}}
         return preset, configured(self.Config, chosen, "ND303", f"method {self.name}", "convert")
 
 

@@ -22,6 +22,7 @@ ROWS = 128  # values of each channel of a site that choose its own, at least
 #: candidate steps, as fractions of the largest magnitude over ``levels``
 GRID = np.geomspace(0.02, 2.0, 93)
 CHANNEL_GRID = np.geomspace(0.1, 1.5, 28)  # likewise, of a channel's own
+GAIN = 0.25  # steps of their own send more and clip sooner, which later ticks cannot mend: not for less
 SMALLEST = 1e-6  # step of a site that is always zero, times ``levels``
 
 
@@ -106,13 +107,14 @@ def layer(x: Array, config: QuantiserConfig, top: float = 0.0) -> dict[str, Any]
 def by_channel(x: Array, config: QuantiserConfig, top: Array, own: Channels) -> dict[str, Any]:
     """Steps (like the site's elements) and counts for values (rows, channels) whose largest magnitudes are ``top``.
 
-    Each channel takes the step of least squared error for given counts. Counts are the site's, and so is the choice of
-    one step for all: what makes the least error behind the layers, where channels that err together weigh more.
+    Each channel takes the step of least squared error for given counts, which are the site's. Their error is judged
+    behind the layers, where channels that err together weigh more, and has to be less than :data:`GAIN` of that of one
+    step for all.
     """
-    whole = np.maximum(top, max(float(top.max()), SMALLEST) * FINEST) / config.levels
-    steps, places = whole * CHANNEL_GRID[:, None], np.arange(x.shape[1])
+    finest = max(float(top.max()), SMALLEST) / config.levels * FINEST
+    steps, places = np.maximum(top / config.levels * CHANNEL_GRID[:, None], finest), np.arange(x.shape[1])
     shared = layer(x.ravel(), config, float(top.max()))
-    found = {own.cost(x - quantised(x, *shared.values())): shared}
+    found = {GAIN * own.cost(x - quantised(x, *shared.values())): shared}
     for negative in {0} if x.min() >= 0 else {config.levels // 4, config.levels // 2, config.levels}:
         split = 2 * config.levels - negative, negative
         errors = np.stack([np.square(x - quantised(x, s, *split)).mean(axis=0) for s in steps])

@@ -3,6 +3,7 @@
 A candidate gives every site a factor on its calibrated base and a number of levels. It is judged on images by
     divergence  mean KL divergence of the ANN's class probabilities and those of the spiking network's read-out at T
     changed     share of images whose predicted class differs from the ANN's, in percent
+    turned      100 (1 - cosine), mean over images, of read-out and ANN
     ratio       0.9/4.6 x operations / dense MACs, over dense layers and products: the energy ratio of the papers
 ``energy``: least divergence with ratio <= budget. ``accuracy``: least ratio with changed <= budget, and no more
 divergence than CLOSE nats (which alone would decide where a few images are not enough to change a class).
@@ -43,6 +44,7 @@ class Score:
 
     divergence: float
     changed: float
+    turned: float
     ratio: float
 
     def __str__(self) -> str:
@@ -90,9 +92,9 @@ def search(
     """The best setting found; ``build`` makes the spiking graph of one, ``samples`` are training images."""
     begin, rng = time.monotonic(), np.random.default_rng(plan.seed)
     chooses, decides = samples[0::2], samples[1::2]
-    target, kept_target = (_log_probabilities(_read_out(graph, x, 1)) for x in (chooses, decides))
+    truth, kept_truth = (read_out(graph, x, 1) for x in (chooses, decides))
     best, ran = dict(start), 1
-    score = judge(build(best), chooses, target)
+    score = judge(build(best), chooses, truth)
     moves = _moves(best, roles)
     while ran < plan.evaluations and time.monotonic() - begin < plan.seconds:
         before = score
@@ -102,12 +104,12 @@ def search(
             candidate = move(best)
             if candidate == best:
                 continue
-            found, ran = judge(build(candidate), chooses, target), ran + 1
+            found, ran = judge(build(candidate), chooses, truth), ran + 1
             if plan.loss(found) < plan.loss(score):
                 best, score = candidate, found
         if score == before:
             break
-    first, last = (judge(build(s), decides, kept_target) for s in (start, best))
+    first, last = (judge(build(s), decides, kept_truth) for s in (start, best))
     improved = plan.loss(last) < plan.loss(first)
     return Found(best if improved else dict(start), last if improved else first, first, ran, improved)
 
@@ -135,8 +137,8 @@ def _counted(site: str, step: int, setting: Setting) -> Changed:
     return {**setting, site: (base, int(np.clip(levels + step, 1, LEVELS_MAX)))}
 
 
-def judge(spiking: Graph, x: Array, target: Array) -> Score:
-    """Score of a spiking graph on images whose log probabilities in the ANN are ``target`` (B, classes)."""
+def judge(spiking: Graph, x: Array, truth: Array) -> Score:
+    """Score of a spiking graph on images of which the ANN makes ``truth`` (B, *output)."""
     layers = monitored(spiking)
     names = tuple(dict.fromkeys(i for node in layers for i in node.inputs))
     outputs, operations = [], 0.0
@@ -145,11 +147,13 @@ def judge(spiking: Graph, x: Array, target: Array) -> Score:
         scale = 1.0 if spiking.output.readout == "last" else 1.0 / len(trace.outputs)
         outputs.append(trace.outputs[-1] * scale)
         operations += sum(_operations(node, [trace.values[i] for i in node.inputs]) for node in layers)
-    got = _log_probabilities(np.concatenate(outputs))
+    found = np.concatenate(outputs)
+    target, got = _log_probabilities(truth), _log_probabilities(found)
     divergence = float((np.exp(target) * (target - got)).sum(axis=1).mean())
     changed = 100.0 * float((target.argmax(axis=1) != got.argmax(axis=1)).mean())
     dense = len(x) * sum(_dense(spiking, node) for node in layers)
-    return Score(divergence, changed, AC_OVER_MAC * operations / max(dense, 1.0))
+    turned = 100.0 * float(1.0 - _cosines(truth, found).mean())
+    return Score(divergence, changed, turned, AC_OVER_MAC * operations / max(dense, 1.0))
 
 
 def monitored(graph: Graph) -> list[Synapse | Product]:
@@ -175,9 +179,16 @@ def _operations(node: Synapse | Product, streams: list[Array]) -> float:
     return float(node.einsum.pairs(a, sum_b).sum() + node.einsum.pairs(sum_a[:-1], b[1:]).sum())
 
 
-def _read_out(graph: Graph, x: Array, ticks: int) -> Array:
+def read_out(graph: Graph, x: Array, ticks: int) -> Array:
+    """What the graph answers in the last of ``ticks`` ticks to images (B, *input): (B, *output)."""
     parts = batches(x, batch_size(graph))
     return np.concatenate([interp.run(graph, batch, timesteps=ticks).outputs[-1] for batch in parts])
+
+
+def _cosines(a: Array, b: Array) -> Array:
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray((a * b).sum(axis=1) / np.maximum(sizes, 1e-30))
 
 
 def _log_probabilities(logits: Array) -> Array:

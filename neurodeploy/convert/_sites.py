@@ -32,7 +32,10 @@ def refusals(graph: Graph, quantised: bool) -> list[Problem]:
         return [Problem("ND304", cause, graph.header.name, f"{len(neurons)} neurons", "0", fixes)]
     if not sites(graph):
         cause = "no layer of the network would be driven by spikes: conversion would change nothing"
-        return [Problem("ND305", cause, graph.header.name, "0 sites", "at least 1")]
+        limit = "a layer or product of activations, besides the read-out"
+        advice = ("add a layer between the first one, which reads the input, and the read-out",
+                 "put neurons into the network, and use --method native")  # fmt: skip
+        return [Problem("ND305", cause, graph.header.name, "none", limit, advice)]
     return []
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from . import _differential
-from ._base import Method, MethodConfig, option
+from ._base import Method, MethodConfig, Trial, option
 from ._sites import Population, see_sites, sites
 
 GRAIN_MAX = 64
@@ -47,6 +47,7 @@ class Dcgs(Method):
     title = "differential coding with multi-threshold neurons"
     Config = DcgsConfig
     presets: ClassVar = {"released": {}, "coarse": {"levels": 6}}
+    trials = (Trial("released", 2, 0.27), Trial("released", 4, 0.42))
 
     def rewrite(self, graph: Graph, config: DcgsConfig, samples: Array, timesteps: int) -> Graph:
         """A differential neuron at every site, integrators behind layers and products, the last tick's logits."""

@@ -20,7 +20,6 @@ class Native(Method):
     name = "native"
     title = "natively trained"
     metric = "trained"
-    fidelity = ()
 
     def accept(self, graph: Graph) -> list[Problem]:
         """A network without neurons is an ANN; dense operators between neurons are listed, not refused."""
@@ -37,6 +36,10 @@ class Native(Method):
     def ticks(self, graph: Graph) -> int:
         """A network of counts was trained at one tick."""
         return 1 if _counts_alone(graph) else 0
+
+    def nearer(self, preset: str, timesteps: int) -> tuple[str, ...]:
+        """Nothing: it is the source already."""
+        return ()
 
     def rewrite(self, graph: Graph, config: Any, samples: Array, timesteps: int) -> Graph:
         """Timing instant on products and dense operators, contract instant, T in the header."""

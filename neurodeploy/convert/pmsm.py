@@ -20,8 +20,9 @@ falls as 1/T, what lies beyond the largest count stays clipped, so little is gai
 
 A network that was trained with quantisers (QAT) brings its own steps and counts, found at import
 (:mod:`neurodeploy.frontends.ops.quantise`): they become the neurons as they are, and only sites without one are
-initialised. ``models/train.py`` trains such networks, with a straight-through estimator inside the range and the step's
-gradient of LSQ (Esser et al., ICLR 2020, arXiv 1902.08153), from steps that ``init`` chooses.
+initialised; its weights fit its steps, so ``correct`` leaves them. ``models/train.py`` trains such networks, with a
+straight-through estimator inside the range and the step's gradient of LSQ (Esser et al., ICLR 2020, arXiv 1902.08153),
+from steps that ``init`` chooses.
 
 ``steps`` = ``channel``: sites that layers alone read (norms, GELU, what attention mixed) take a step for each channel,
 of least error at the site's counts, where that makes less error behind the layers than one step for all. Layers take
@@ -36,7 +37,7 @@ from typing import ClassVar
 
 from ..array import Array
 from ..ir.graph import Graph
-from ._base import Method
+from ._base import Method, Trial
 from ._fit import corrected
 from ._quantisers import QuantiserConfig, quantisers
 from ._sites import Population, insert, is_quantised
@@ -50,14 +51,11 @@ class Pmsm(Method):
     Config = QuantiserConfig
     takes_quantisers = True
     presets: ClassVar = {
-        "mse": {}, "entropy": {"init": "entropy"}, "midway": {"init": "midway"}, "four_bits": {"levels": 7},
         "faithful": {"steps": "channel", "correct": "weights"},
+        "mse": {}, "entropy": {"init": "entropy"}, "midway": {"init": "midway"}, "four_bits": {"levels": 7},
     }  # fmt: skip
-
-    fidelity = (
-        *Method.fidelity,
-        "steps by channel, and layers that make up for spikes: --set convert.preset=faithful",
-    )
+    closest = "faithful"
+    trials = (Trial("four_bits", 1, 0.14), Trial("faithful", 1, 0.17), Trial("faithful", 2, 0.35))
 
     def suits(self, graph: Graph) -> int:
         """Networks that were trained with quantisers."""
@@ -73,7 +71,7 @@ class Pmsm(Method):
         populations = {site: Population("multi_spike", params, "ms") for site, params in layers.items()}
         timing = "instant" if timesteps == 1 else "cumulative"
         spiking = insert(graph, self.name, timesteps, populations, "rate", timing)
-        return corrected(graph, spiking, samples, config.correct)
+        return spiking if is_quantised(graph) else corrected(graph, spiking, samples, config.correct)
 
 
 MEMBER = Pmsm()

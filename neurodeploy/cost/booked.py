@@ -23,13 +23,14 @@ from ..ir.nodes import Delay, Neuron, Node, Output, Product, Reduce, Synapse
 from ..ir.trace import EVENT_KINDS, Events, Flows, Trace
 from ..mapping.demand import delay_bits, longest_wait, weight_bits
 from ..mapping.lookups import words_read
-from ..mapping.reads import channel_axes, elsewhere, reads
+from ..mapping.reads import channel_axes, elsewhere, fed, reads
 from ..mapping.regions import region
+from ..mapping.topology import Topology
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Core, Mapping
 from ..passes.balance import constants, crosses, depths, host, turns
 from ..target import Target
-from .flows import Packets, Pairs
+from .flows import Packets, Pairs, multicast
 from .messages import origins
 from .work import MET, PROGRAMS, Part, nothing, under
 
@@ -216,8 +217,9 @@ class Book:
         out = region(part.flat if keeps else part.model, self.graph.shape(node.name))
         for operand, read in enumerate(reads(self.graph, node, out, self.channels)):
             source, indices = read.source, read.region.indices
+            indices = indices[fed(self.graph, node, operand, indices)]
             if source in self.still or self.turns.kept(node, operand):
-                found.append(self.active(source)[indices].sum(axis=0, dtype=np.int64)[:, None])
+                found.append(self._seen(part, operand, indices))
             if source in self.still:
                 continue
             level, words = (
@@ -226,22 +228,40 @@ class Book:
             )
             self.add(node.name, position, "memory_reads", self._words(source, indices, words), level)
             if not self.turns.kept(node, operand):
-                arrived = self._grouped(source, self.turns.arriving(source, indices)).packets.sum(axis=0)
+                arrived = self.grouped(source, self.turns.arriving(source, indices)).packets.sum(axis=0)
                 found.append(part.during(arrived))
             if isinstance(node, Synapse):
                 self.add(node.name, position, "synaptic_ops", self.met(part), level)
             last = len(self.graph.shape(source)) - 1
             dense = isinstance(node, Synapse) and node.op == "dense"
             axis = last if dense else self.channels.get(source, last)
-            arriving = self.turns.arriving(source, under(self.graph, node, out, read))
+            seen = indices if isinstance(node, Product) else under(self.graph, node, out, read)
+            arriving = self.turns.arriving(source, seen)
             taken.setdefault((source, axis), []).append((node.name, arriving))
         return found
+
+    def _seen(self, part: Part, operand: int, indices: Array) -> Array:
+        """What is not zero among elements of a value that a part has at hand in all turns, and uses in each."""
+        active, sight = self.active(part.node.inputs[operand])[indices], self.turns.sight(part.node, operand)
+        if sight is None:
+            whole: Array = active.sum(axis=0, dtype=np.int64)[:, None]
+            return whole
+        index = sight.index(indices)
+        each = np.zeros((sight.table.shape[1], *active.shape[1:]), dtype=np.int64)
+        np.add.at(each, index, active)
+        token = self.turns.token[part.node.name][part.shown[:, 0]]
+        turned = np.tensordot(
+            sight.of(token).astype(np.int64), each, 1
+        )  # (turns of the part, samples, ticks)
+        found = np.zeros((int(part.turns[-1]) + 1, *turned.shape[1:]), dtype=np.int64)
+        found[part.turns] = turned
+        return np.moveaxis(found, 0, 1)
 
     def _words(self, source: str, indices: Array, words: Array) -> Array:
         """Words read for what arrives of a value, (samples, turns, ticks), given those of what is needed of it."""
         flat, model = self.turns.arriving(source, indices), self.turns.model(source)
         if len(words) and words.min() == words.max():
-            alike: Array = words[0] * self._grouped(source, flat).packets.sum(axis=0)
+            alike: Array = words[0] * self.grouped(source, flat).packets.sum(axis=0)
             return alike
         each = np.zeros(len(self.active(source)), dtype=np.int64)
         if model is None:
@@ -295,14 +315,14 @@ class Book:
             self.add(name, position, "packets_in", packets, self.level[value])
 
     def _flow(self, target: int, value: str, axis: int, elements: Array) -> Packets:
-        self.flows.append(replace(self._grouped(value, elements), target=target, axis=axis))
+        self.flows.append(replace(self.grouped(value, elements), targets=(target,), axis=axis))
         return self.flows[-1]
 
-    def _grouped(self, value: str, elements: Array) -> Packets:
+    def grouped(self, value: str, elements: Array) -> Packets:
         """Non-zero values among some elements by (core that hosts them, node that they come from)."""
         key = value, elements.tobytes()  # cores that have other channels of a layer read the same
         if key not in self.arrivals:
-            self.arrivals[key] = Packets(value, 0, self.host, *self._groups(value, elements), elements)
+            self.arrivals[key] = Packets(value, 0, (), *self._groups(value, elements), elements)
         return self.arrivals[key]
 
     def _groups(self, value: str, elements: Array) -> tuple[Array, Array, Array]:
@@ -354,6 +374,8 @@ class Book:
 
     def events(self) -> Events:
         """Everything counted, packets on their way included."""
+        if Topology.of(self.target).multicast:
+            self.flows = multicast(self)
         pairs = Pairs.of(self)
         for flow, numbers in zip(self.flows, pairs.numbers, strict=True):
             self._send(flow, numbers, pairs)
@@ -362,7 +384,7 @@ class Book:
         by_node: dict[str, Array] = {}
         for (name, _), value in by_core.items():
             by_node[name] = by_node.get(name, 0) + value
-        flows = Flows(*pairs.flows(self))
+        flows = pairs.flows(self)
         return Events(self.samples, self.steps, self.counts, by_node, by_core, loads, bits, peak, flows=flows)
 
     def _send(self, flow: Packets, numbers: Array, pairs: Pairs) -> None:
@@ -404,7 +426,10 @@ def _exchanged(found: Flows, counted: Flows) -> Iterator[tuple[str, object, floa
     for name, length in (("packets", found.packets.shape[1]), ("spans", 2)):
         none = np.full(length, 0 if name == "packets" else -1)
         ours, theirs = (
-            dict(zip(map(tuple, flows.ends.tolist()), getattr(flows, name), strict=True))
+            {
+                (source, tuple(sorted(targets))): row
+                for (source, targets), row in zip(flows.reached, getattr(flows, name), strict=True)
+            }
             for flows in (found, counted)
         )
         for pair in {**ours, **theirs}:

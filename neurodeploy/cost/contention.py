@@ -14,6 +14,9 @@ blocks the stage that it is in; a blocked core gives off its next packet later. 
 receivers that never wait for anything cannot block each other in a circle. Routes over the chips of a board could, as
 they enter and leave each at ports on all sides; there the interfaces between chips have room for all that waits.
 
+Where packets are multicast, one is copied behind a stage from which its ways part: copy after copy goes on, in the
+order of the receivers, and the stage is free when the last one has.
+
 Packets of one (sender, receiver) pair travel in *trains*. A train is served as a whole; its first packet goes on at
 once and its last one not before it came. With a packet per train the result is exact. Longer trains lose two things:
 packets of others do not pass between those of a train, which moves the end of a step by up to one train's service, and
@@ -25,14 +28,14 @@ Very long trains come to what buffers without limit give.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from heapq import heappop, heappush
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from math import inf
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from ..array import Array
 from ..ir.trace import Events, Flows, Link, Router
@@ -44,7 +47,7 @@ from .latency import fold
 from .types import Contended, Definition
 
 ROOM = 3  # trains that every stage has room for
-BUDGET = 200_000  # trains x stages in all steps; about 3 us each
+BUDGET = 200_000  # trains x stages in all steps; about 0.4 us each
 
 CONTENTION = Definition(
     "latency_contended_ms",
@@ -123,7 +126,7 @@ def contended(events: Events, places: Sequence[Router], target: Target, period: 
     packets, bits = events.total("packets_out"), events.total("message_bits")
     wires = Wires.of(target, bits / packets if packets else target.chip.packet_header_bits)
     frame = step_times(flows, places, *works(work, target), wires)
-    folded = replace(flows, packets=fold(flows.packets.reshape(len(flows.ends), events.steps), period))
+    folded = replace(flows, packets=fold(flows.packets.reshape(len(flows.reached), events.steps), period))
     steady = step_times(folded, places, *works(fold(work, period), target), wires)
     barrier = barrier_ns(target, "nominal")
     steps, period_ns = (lasting([found.step_ns, barrier], target, "nominal") for found in (frame, steady))
@@ -147,20 +150,24 @@ def step_times(
     """
     plan = _Plan.of(flows, places, wires)
     steps = program_ns.shape[1]
-    packets = flows.packets.reshape(len(flows.ends), steps)  # also where nothing was ever sent
-    longest = _longest(packets, plan.stages, budget)
-    halves = [(program_ns[:, s], receive_ns[:, s]) for s in range(steps)]
-    found = [_step(plan, packets[:, s], *half, longest) for s, half in enumerate(halves)]
+    halves = np.concatenate([program_ns, np.zeros((1, steps)), receive_ns]).T.astype(np.float64, order="C")
+    # The shape is said also where nothing was ever sent.
+    packets = np.ascontiguousarray(flows.packets.reshape(len(plan.stages), steps).T)
+    step, rows = np.nonzero(packets > 0)
+    amount = packets[step, rows].astype(np.float64)
+    cuts = np.searchsorted(step, np.arange(1, steps))
+    longest = _longest(amount, plan.stages[rows], budget)
+    rooms = plan.rooms(longest)
+    sent = zip(np.split(rows, cuts), np.split(amount, cuts), strict=True) if steps else ()
+    found = [_step(plan, *given, half, rooms, longest) for given, half in zip(sent, halves, strict=True)]
     times, numbers, shares = zip(*found, strict=True) if found else ((), (), ())
     return Contention(np.array(times), tuple(plan.stage(n) for n in numbers), np.array(shares), longest)
 
 
-def _longest(packets: Array, stages: Array, budget: int) -> float:
+def _longest(amount: Array, stages: Array, budget: int) -> float:
     """Packets of the longest train with which all trains x stages stay in the budget, a power of two."""
-    active = packets > 0
-    least = float((active * stages[:, None]).sum())
     longest = 1.0
-    while float((np.ceil(packets / longest) * stages[:, None]).sum()) > max(budget, least):
+    while float((np.ceil(amount / longest) * stages).sum()) > max(budget, float(stages.sum())):
         longest *= 2.0
     return longest
 
@@ -168,21 +175,25 @@ def _longest(packets: Array, stages: Array, budget: int) -> float:
 # --- stages ----------------------------------------------------------------------------------------------------------
 
 
+_Passed = tuple["Link | None", int]  # a link, if any, and the number of its stage
+
+
 @dataclass(frozen=True, eq=False)
 class _Plan:
     """Numbers of all stages: programs of the cores and of the host, receiving halves, links.
 
-    ``paths``: the stages of each pair in order; ``each`` and ``transit``: nanoseconds per packet and behind it, by
-    number of the link less ``first``; the halves of cores take a different time in every step.
+    ``trees``: as :func:`.queues.served` takes them; ``halves`` (halves of cores, rows): 1 where a row's packets pass
+    one; ``each`` and ``transit``: nanoseconds per packet and behind it, by number of the link less ``first``; the
+    halves of cores take a different time in every step.
     """
 
     cores: int
-    ends: Array
     spans: Array
-    paths: list[tuple[int, ...]]
+    trees: tuple[Array, Array, Array, Array]
+    halves: csr_array
     links: list[Stage]
-    each: list[float]
-    transit: list[float]
+    each: Array
+    transit: Array
     wires: Wires
 
     @property
@@ -192,44 +203,37 @@ class _Plan:
 
     @property
     def stages(self) -> Array:
-        """Stages of each pair."""
-        return np.array([len(path) for path in self.paths], dtype=np.int64)
+        """Stages of each row."""
+        return np.diff(self.trees[3])
 
     @classmethod
     def of(cls, flows: Flows, places: Sequence[Router], wires: Wires) -> _Plan:
-        """Stages and routes of all pairs."""
-        plan = cls(len(places), flows.ends, _spans(flows), [], [], [], [], wires)
-        numbers: dict[Stage, int] = {}
-        known: dict[tuple[Router | None, Router | None], tuple[int, ...]] = {}
-        for source, target in flows.ends.tolist():
-            ends = _router(places, source), _router(places, target)
-            if ends not in known:
-                known[ends] = tuple(
-                    plan._numbered(link, numbers, wires) for link in route(*ends, wires.topology)
-                )
-            program = source if source >= 0 else plan.cores
-            receive = () if target < 0 else (plan.cores + 1 + target,)
-            plan.paths.append((program, *known[ends], *receive))
-        return plan
+        """Stages and routes of all rows."""
+        cores, numbers, made = len(places), dict[Stage, int](), []
+        known: dict[tuple[Router | None, Router | None], list[_Passed]] = {}
+        for source, targets in flows.reached:
+            paths = []
+            for target in targets:
+                ends = _router(places, source), _router(places, target)
+                if ends not in known:
+                    ways = [(link, _stage(link)) for link in route(*ends, wires.topology)]
+                    known[ends] = [(w, 2 * cores + 1 + numbers.setdefault(s, len(numbers))) for w, s in ways]
+                paths.append([*known[ends], *([] if target < 0 else [(None, cores + 1 + target)])])
+            made.append(_tree(source if source >= 0 else cores, paths))
+        starts = np.cumsum([0, *(len(tree) for tree in made)])
+        flat, down, beside = np.array([*chain.from_iterable(made)], dtype=np.int64).reshape(-1, 3).T.copy()
+        own, row = flat < 2 * cores + 1, np.repeat(np.arange(len(made)), np.diff(starts))
+        halves = csr_array((np.ones(own.sum()), (flat[own], row[own])), shape=(2 * cores + 1, len(made)))
+        each, transit = np.array([_times(stage, wires) for stage in numbers]).reshape(-1, 2).T
+        trees = flat, down, beside, starts
+        return cls(cores, _spans(flows, len(made)), trees, halves, [*numbers], each, transit, wires)
 
-    def rooms(self, longest: float) -> list[float]:
+    def rooms(self, longest: float) -> Array:
         """Packets that each stage has room for, given those of the longest train."""
         # Blocking between few long trains is not that between many packets: measured, see the head of this file.
         room = self.wires.buffer if longest <= 1.0 else max(self.wires.buffer, ROOM * longest)
         stores = "chip" if self.wires.topology.sides else None
-        return [room] * self.first + [inf if link.kind == stores else room for link in self.links]
-
-    def _numbered(self, link: Link, numbers: dict[Stage, int], wires: Wires) -> int:
-        """The number of a link's stage; all links of the host are one."""
-        kind = link.kind
-        stage = Stage(kind) if kind == "host" else Stage(kind, link=link)
-        if stage not in numbers:
-            numbers[stage] = self.first + len(self.links)
-            hop = wires.hop_x_ns if link.start.x != link.end.x else wires.hop_y_ns
-            self.links.append(stage)
-            self.each.append({"mesh": wires.mesh_ns, "chip": wires.chip_ns, "host": wires.host_ns}[kind])
-            self.transit.append(hop if kind == "mesh" else 0.0)
-        return numbers[stage]
+        return np.array([room] * self.first + [inf if link.kind == stores else room for link in self.links])
 
     def stage(self, number: int) -> Stage:
         """What has this number; -1 is nothing."""
@@ -242,10 +246,46 @@ class _Plan:
         return Stage("receive", number - self.cores - 1) if number > self.cores else Stage("program", number)
 
 
-def _spans(flows: Flows) -> Array:
-    """Spans of all pairs; where nothing is known, all of a sender's packets are mixed."""
-    mixed = np.tile([0.0, 1.0], (len(flows.ends), 1))
-    return flows.spans if len(flows.spans) == len(flows.ends) else mixed
+def _stage(link: Link) -> Stage:
+    """All links of the host are one."""
+    return Stage(link.kind) if link.kind == "host" else Stage(link.kind, link=link)
+
+
+def _times(stage: Stage, wires: Wires) -> tuple[float, float]:
+    """Nanoseconds by which a packet occupies a link, and until it is behind it."""
+    link = stage.link
+    if link is None:
+        return wires.host_ns, 0.0
+    if stage.kind == "chip":
+        return wires.chip_ns, 0.0
+    return wires.mesh_ns, wires.hop_x_ns if link.start.x != link.end.x else wires.hop_y_ns
+
+
+def _tree(program: int, paths: Sequence[Sequence[_Passed]]) -> list[tuple[int, int, int]]:
+    """Stages of a row, each with the places to the first that it leads to and to the next beside it; 0: none.
+
+    Links of the host are one stage, which a packet passes once for each of them.
+    """
+    stages, children = [program], list[dict[_Passed, int]]([{}])
+    for path in paths:
+        at = 0
+        for step in path:
+            if step not in children[at]:
+                children[at][step] = len(stages)
+                stages.append(step[1])
+                children.append({})
+            at = children[at][step]
+    beside = [0] * len(stages)
+    for places in children:
+        for place, following in pairwise(places.values()):
+            beside[place] = following - place
+    down = [next(iter(places.values()), at) - at for at, places in enumerate(children)]
+    return [*zip(stages, down, beside, strict=True)]
+
+
+def _spans(flows: Flows, rows: int) -> Array:
+    """Spans of all rows; where nothing is known, all of a sender's packets are mixed."""
+    return flows.spans if len(flows.spans) == rows else np.tile([0.0, 1.0], (rows, 1))
 
 
 def _router(places: Sequence[Router], position: int) -> Router | None:
@@ -256,164 +296,33 @@ def _router(places: Sequence[Router], position: int) -> Router | None:
 
 
 def _step(
-    plan: _Plan, packets: Array, program_ns: Array, receive_ns: Array, longest: float
+    plan: _Plan, rows: Array, amount: Array, halves: Array, rooms: Array, longest: float
 ) -> tuple[float, int, float]:
     """Time of one step, the number of its critical stage, and the share of the time that this stage takes."""
-    halves = np.concatenate([program_ns, [0.0], receive_ns]).astype(np.float64)
     alone = int(halves.argmax())
     # Whatever packets do, no half is faster than its work.
     found = float(halves[alone]), alone if halves[alone] > 0 else -1, 1.0
-    pairs = np.flatnonzero(packets > 0)
-    if not len(pairs):
+    if not len(rows):
         return found
-    amount = packets[pairs].astype(np.float64)
-    source, target = plan.ends[pairs].T
-    sent = np.bincount(np.where(source < 0, plan.cores, source), amount, plan.cores + 1)
-    taken = np.bincount(target[target >= 0], amount[target >= 0], plan.cores)
-    moved = np.concatenate([sent, taken])
+    sent = np.zeros(len(plan.stages))
+    sent[rows] = amount
+    moved = plan.halves @ sent
     each = np.divide(halves, moved, out=np.zeros_like(halves), where=moved > 0)
-    run = _Run(plan.rooms(longest), [*each.tolist(), *plan.each], [*[0.0] * len(each), *plan.transit])
-    for pair, size in zip(*_trains(pairs, plan.spans[pairs], amount, longest), strict=True):
-        run.depart(plan.paths[pair], size)
-    run.go()
-    return max(found, (run.end, *run.critical()), key=lambda ending: ending[0])
+    transit = np.concatenate([np.zeros_like(each), plan.transit])
+    trains = _trains(rows, plan.spans[rows], amount, longest)
+    from .queues import served  # machine code, which a check has no use for
+
+    arrived: tuple[float, int, float] = served(
+        plan.trees, *trains, rooms, np.concatenate([each, plan.each]), transit
+    )
+    return max(found, arrived, key=lambda ending: ending[0])
 
 
-def _trains(pairs: Array, spans: Array, amount: Array, longest: float) -> tuple[list[int], list[float]]:
-    """(pair, packets) of all trains in the order in which their senders give them off: evenly inside their span."""
+def _trains(rows: Array, spans: Array, amount: Array, longest: float) -> tuple[Array, Array]:
+    """(row, packets) of all trains in the order in which their senders give them off: evenly inside their span."""
     number = np.ceil(amount / longest).astype(np.int64)
-    row = np.repeat(np.arange(len(pairs)), number)
+    row = np.repeat(np.arange(len(rows)), number)
     index = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number)
     first, last = spans[row].T
     order = np.lexsort((row, first + (last - first) * (index + 0.5) / number[row]))
-    return pairs[row[order]].tolist(), (amount / number)[row[order]].tolist()
-
-
-@dataclass(slots=True)
-class _Train:
-    """Packets on their way: the stage they are in, when the first and the last of them came there.
-
-    ``service``: the number of its latest service.
-    """
-
-    path: tuple[int, ...]
-    size: float
-    at: int = 0
-    head_ns: float = 0.0
-    tail_ns: float = 0.0
-    service: int = -1
-
-
-@dataclass(slots=True)
-class _Run:
-    """Trains in the stages of a step: all lists by number of the stage, or of the service that it does.
-
-    A service begins at ``begin`` because of ``cause``, the service without whose end it could not have begun.
-    """
-
-    room: list[float]
-    each: list[float]
-    transit: list[float]
-    queue: defaultdict[int, deque[_Train]] = field(default_factory=lambda: defaultdict(deque))
-    load: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
-    waiting: defaultdict[int, deque[int]] = field(default_factory=lambda: defaultdict(deque))
-    latest: dict[int, int] = field(default_factory=dict)
-    heap: list[tuple[float, int, int, bool]] = field(default_factory=list)
-    stage: list[int] = field(default_factory=list)
-    begin: list[float] = field(default_factory=list)
-    cause: list[int] = field(default_factory=list)
-    pushed: int = 0
-    end: float = 0.0
-    last: int = -1
-
-    def depart(self, path: tuple[int, ...], size: float) -> None:
-        """A train waits at its sender, which has room for all of its own."""
-        self.queue[path[0]].append(_Train(path, size))
-
-    def go(self) -> None:
-        """Until every train has arrived."""
-        for stage in list(self.queue):
-            self._serve(stage, 0.0, -1)
-        while self.heap:
-            now, _, stage, whole = heappop(self.heap)
-            if whole:
-                self._leave(stage, now)
-            else:
-                self._first(stage, now)
-
-    def _at(self, time: float, stage: int, whole: bool) -> None:
-        self.pushed += 1  # equal times: first come, first served
-        heappush(self.heap, (time, self.pushed, stage, whole))
-
-    def _serve(self, stage: int, now: float, cause: int) -> None:
-        """Service of the first train in the queue begins, once it is there; it has waited for ``cause``."""
-        train = self.queue[stage][0]
-        late = train.head_ns > now
-        begin = train.head_ns if late else now
-        self.cause.append(train.service if late else cause)
-        self.begin.append(begin)
-        self.stage.append(stage)
-        train.service = self.latest[stage] = len(self.begin) - 1
-        self._at(begin + min(train.size, 1.0) * self.each[stage], stage, False)
-
-    def _first(self, stage: int, now: float) -> None:
-        """The first packet of a train is served: it goes on, arrives, or waits for room."""
-        train = self.queue[stage][0]
-        if train.at + 1 == len(train.path):
-            self._arrive(train, stage, now)
-        elif self.load[train.path[train.at + 1]] >= self.room[train.path[train.at + 1]]:
-            self.waiting[train.path[train.at + 1]].append(stage)
-        else:
-            self._advance(stage, now)
-
-    def _arrive(self, train: _Train, stage: int, now: float) -> None:
-        finish = self._rest(train, stage, now)
-        if finish >= self.end:
-            self.end, self.last = finish, train.service
-
-    def _rest(self, train: _Train, stage: int, now: float) -> float:
-        """The other packets follow; when the last of them is served."""
-        head = min(train.size, 1.0)
-        done = now + (train.size - head) * self.each[stage]
-        if train.size > 1.0:
-            self._at(done, stage, True)
-        else:
-            self._leave(stage, now)
-        return max(done, train.tail_ns + head * self.each[stage])
-
-    def _advance(self, stage: int, now: float) -> None:
-        """A train enters its next stage, which has room."""
-        train = self.queue[stage][0]
-        head, train.at = now + self.transit[stage], train.at + 1
-        following = train.path[train.at]
-        queue = self.queue[following]
-        queue.append(train)
-        self.load[following] += train.size
-        tail = self._rest(train, stage, now)
-        train.head_ns, train.tail_ns = head, tail + self.transit[stage]
-        if len(queue) == 1:
-            self._serve(following, now, train.service)
-
-    def _leave(self, stage: int, now: float) -> None:
-        """All of a train has left a stage: the next one is served, and who waited for room comes in."""
-        queue, waiting = self.queue[stage], self.waiting[stage]
-        self.load[stage] -= queue.popleft().size
-        if queue:
-            self._serve(stage, now, self.latest[stage])
-        else:
-            self.load[stage] = 0.0  # without the rounding of many sums
-        while waiting and self.load[stage] < self.room[stage]:
-            blocked = waiting.popleft()
-            # What this train and its stage do next has waited for this stage.
-            self.latest[blocked] = self.queue[blocked][0].service = self.latest[stage]
-            self._advance(blocked, now)
-
-    def critical(self) -> tuple[int, float]:
-        """The stage with most of the chain of services that ends last, and its share of the time."""
-        spent: defaultdict[int, float] = defaultdict(float)
-        now, service = self.end, self.last
-        while service >= 0:
-            spent[self.stage[service]] += now - self.begin[service]
-            now, service = self.begin[service], self.cause[service]
-        worst = max(spent, key=lambda stage: spent[stage], default=-1)
-        return worst, spent[worst] / self.end if self.end > 0 else 0.0
+    return rows[row[order]], (amount / number)[row[order]]

@@ -5,8 +5,8 @@ Counts per node and inference (mean over samples), all ticks together:
 * dense MACs of one tick (:func:`dense_macs`): dense: outputs x fan-in; convolution: outputs x C/groups x ky x kx,
   padding included; product: the product of the sizes of all letters of its equation.
 * synaptic operations: pairs of a non-zero value and a stored non-zero weight that it meets; none of what the host does.
-* product operations: pairs of non-zero operands; ``instant`` and ``held`` one contraction A(t)B(t) per tick,
-  ``cumulative`` two: A(t) S_B(t) and S_A(t-1) B(t), the second from tick 2 on.
+* product operations: pairs of non-zero operands, left out terms aside; ``instant`` and ``held`` one contraction
+  A(t)B(t) per tick, ``cumulative`` two: A(t) S_B(t) and S_A(t-1) B(t), the second from tick 2 on.
 * neuron updates: elements of a population x ticks; stock updates are those of the chip's own models, program operations
   the updates of all others times the operations of their integer step. Spikes: non-zero values that a population of
   neurons emits.
@@ -26,7 +26,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from ..array import Array
-from ..ir.equation import Equation
 from ..ir.graph import Graph
 from ..ir.neuron_model import NEURONS
 from ..ir.nodes import Micro, Neuron, Node, Product, Synapse
@@ -113,7 +112,8 @@ COUNTS = Definition(
     " update: one element of a population evaluated in one tick;  microcode operation: one add, multiply, shift,"
     " compare or table read;  program operation: one of those in the integer step of a neuron model that is not the"
     " chip's own;  spike: one non-zero output of a neuron in one tick;  message: one non-zero value of any"
-    " node, neuron or not, that a population elsewhere reads in one tick;  packet: one message to one destination core;"
+    " node, neuron or not, that a population elsewhere reads in one tick;  packet: one message to one destination core,"
+    " or, where the target multicasts, to all of them;"
     "  word read: 64 bits of synapse memory that a packet makes its core read, whole lists or kernel entries",
     notes=(
         "spikes and messages are counted from the network and its values, packets and hops by the simulated cores: a"
@@ -202,34 +202,34 @@ def _product(graph: Graph, node: Product, trace: Trace) -> Row:
     a, b = (trace.values[name] for name in node.inputs)
     active = [(x != 0).sum(axis=tuple(range(1, x.ndim))) for x in (a, b)]
     read = np.full(len(a), a[0].size + b[0].size)
-    executed = TIMINGS[node.timing or "instant"](node.einsum, a, b)
-    three = _three_products(node.einsum, a, b) if node.timing == "cumulative" else executed
+    executed = TIMINGS[node.timing or "instant"](node, a, b)
+    three = _three_products(node, a, b) if node.timing == "cumulative" else executed
     return {"product_ops": executed, "unskipped_ops": executed, "three_product_ops": three, "inputs": read,
             "active": active[0] + active[1], "left": np.full(len(a), a[0].size), "left_active": active[0],
             **_resets(graph, node, trace)}  # fmt: skip
 
 
-def _held(equation: Equation, a: Array, b: Array) -> Array:
+def _held(node: Product, a: Array, b: Array) -> Array:
     held = np.array(b)
     for t in range(1, len(held)):
         silent = ~(b[t] != 0).any(axis=tuple(range(1, b.ndim - 1)), keepdims=True)
         held[t] = np.where(silent, held[t - 1], b[t])
-    return equation.pairs(a, held)
+    return node.pairs(a, held)
 
 
-def _cumulative(equation: Equation, a: Array, b: Array) -> Array:
+def _cumulative(node: Product, a: Array, b: Array) -> Array:
     sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
     before = np.concatenate([np.zeros_like(sum_a[:1]), sum_a[:-1]])
-    return equation.pairs(a, sum_b) + equation.pairs(before, b)
+    return node.pairs(a, sum_b) + node.pairs(before, b)
 
 
-def _three_products(equation: Equation, a: Array, b: Array) -> Array:
+def _three_products(node: Product, a: Array, b: Array) -> Array:
     sum_a, sum_b = np.cumsum(a, axis=0), np.cumsum(b, axis=0)
-    return equation.pairs(a, b) + equation.pairs(a, sum_b) + equation.pairs(sum_a, b)
+    return node.pairs(a, b) + node.pairs(a, sum_b) + node.pairs(sum_a, b)
 
 
-TIMINGS: dict[str, Callable[[Equation, Array, Array], Array]]
-TIMINGS = {"instant": Equation.pairs, "held": _held, "cumulative": _cumulative}
+TIMINGS: dict[str, Callable[[Product, Array, Array], Array]]
+TIMINGS = {"instant": Product.pairs, "held": _held, "cumulative": _cumulative}
 
 
 def _neuron(graph: Graph, node: Neuron, trace: Trace) -> Row:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +12,8 @@ from scipy.sparse import csr_array
 
 from ..array import Array
 from ..image import mixed
-from ..ir.trace import Link
-from ..mapping.routes import route
+from ..ir.trace import Flows, Link
+from ..mapping.routes import tree
 from ..mapping.topology import Topology
 from ..mapping.traffic import packet_bits
 from .work import Part
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
 class Packets:
     """What one core takes in of one value, or of all along one channel axis: by sender and node of origin.
 
-    ``packets`` (groups, samples, turns, ticks).
+    Where packets are multicast, what the same cores take in. ``packets`` (groups, samples, turns, ticks).
     """
 
     value: str
     axis: int
-    target: int
+    targets: tuple[int, ...]
     senders: Array
     origins: Array
     packets: Array
@@ -38,9 +40,9 @@ class Packets:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """(sender, receiver) of all flows; ``numbers``: by flow the pair of each of its groups."""
+    """A sender and its receivers, of all flows; ``numbers``: by flow the pair of each of its groups."""
 
-    ends: Array
+    ends: list[tuple[int, tuple[int, ...]]]
     numbers: list[Array]
     paths: list[list[Link]]
     hops: Array
@@ -48,13 +50,15 @@ class Pairs:
     @classmethod
     def of(cls, book: Book) -> Pairs:
         """Those of a book, with the ways that their packets take."""
-        every = book.host + 1
-        keys = [flow.senders * every + flow.target for flow in book.flows]
+        receivers = sorted({flow.targets for flow in book.flows})
+        place = {targets: number for number, targets in enumerate(receivers)}
+        keys = [flow.senders * len(place) + place[flow.targets] for flow in book.flows]
         distinct, which = np.unique(np.concatenate([np.zeros(0, np.int64), *keys]), return_inverse=True)
-        ends = np.stack(np.divmod(distinct, every), axis=1)
-        cores = [*book.mapping.cores, None]
-        topology = Topology.of(book.target)
-        paths = [route(cores[a], cores[b], topology) if a != b else [] for a, b in ends.tolist()]
+        ends = [(number // len(place), receivers[number % len(place)]) for number in distinct.tolist()]
+        cores, topology = [*book.mapping.cores, None], Topology.of(book.target)
+        paths = [
+            tree(cores[source], [cores[target] for target in targets], topology) for source, targets in ends
+        ]
         hops = np.array([_hops(path) for path in paths], dtype=np.int64).reshape(-1, 2)
         cuts = np.cumsum([len(key) for key in keys])[:-1]
         return cls(ends, np.split(which.ravel(), cuts) if keys else [], paths, hops)
@@ -91,12 +95,17 @@ class Pairs:
             {k: int(peak[i]) for k, i in used},
         )
 
-    def flows(self, book: Book) -> tuple[Array, Array, Array]:
-        """Ends, packets and spans of the pairs that exchange anything."""
+    def flows(self, book: Book) -> Flows:
+        """Those of the pairs that exchange anything."""
         packets = sum(self.packets(book, sample) for sample in range(book.samples))
         packets = np.asarray(packets, dtype=np.float32) / np.float32(max(book.samples, 1))
-        used, ends = packets.any(axis=1), np.where(self.ends == book.host, -1, self.ends)
-        return ends[used], packets[used], self._spans(book)[used].astype(np.float32)
+        used, position = packets.any(axis=1), [*range(book.host), -1]
+        reached = [
+            (position[source], [position[target] for target in targets])
+            for source, targets in compress(self.ends, used.tolist())
+        ]
+        spans = self._spans(book)[used].astype(np.float32)
+        return Flows.of(reached, packets[used], spans, Topology.of(book.target).multicast)
 
     def _spans(self, book: Book) -> Array:
         """First and last place, in the order of what a sender can send, of what goes to the receiver."""
@@ -110,6 +119,24 @@ class Pairs:
             np.minimum.at(spans[:, 0], number[owner], place)
             np.maximum.at(spans[:, 1], number[owner], place)
         return spans
+
+
+def multicast(book: Book) -> list[Packets]:
+    """The flows of a book by what the same cores take in, so that each message is one packet."""
+    together = defaultdict[tuple[str, int], list[Packets]](list)
+    for flow in book.flows:
+        together[flow.value, flow.axis].append(flow)
+    found = []
+    for (value, axis), flows in together.items():
+        label, sets = np.zeros(len(book.owner[value]), dtype=np.int64), list[tuple[int, ...]]([()])
+        for flow in flows:
+            before, new = np.unique(label[flow.elements], return_inverse=True)
+            label[flow.elements] = len(sets) + new.reshape(-1)
+            sets += [(*sets[number], *flow.targets) for number in before.tolist()]
+        for number in np.unique(label[label > 0]).tolist():
+            elements, targets = np.flatnonzero(label == number), tuple(sorted(sets[number]))
+            found.append(replace(book.grouped(value, elements), targets=targets, axis=axis))
+    return found
 
 
 def _places(book: Book) -> dict[tuple[str, int], Array]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..array import Array
 from ..ir.graph import Graph
-from ..ir.nodes import Node, Output, Reduce, Synapse, View
+from ..ir.nodes import Node, Output, Product, Reduce, Synapse, View
+from ..mapping.reads import fed
 from ..passes.balance import constants, crosses, host
 
 
@@ -24,8 +25,10 @@ def sent(graph: Graph) -> dict[str, Array]:
     outside = np.concatenate([own[name] for name in own if name in away])
     for node in graph:
         silent = isinstance(node, View) or node.name in still or node.name in away
-        for name in node.inputs if not silent else ():
+        for operand, name in enumerate(node.inputs if not silent else ()):
             read = known[name]
+            if isinstance(node, Product) and node.shown is not None:
+                read = read.ravel()[fed(graph, node, operand, np.arange(read.size))]
             if crosses(node) or isinstance(node, Output):
                 marked[_under(node, read)] = True
             else:

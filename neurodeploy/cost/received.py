@@ -17,7 +17,7 @@ from ..ir.nodes import Delay, Node, Output, Product, Reduce, Synapse
 from ..ir.trace import Events, Trace
 from ..mapping.demand import delay_bits, longest_wait, weight_bits
 from ..mapping.lookups import words_read
-from ..mapping.reads import Read, channel_axes, reads
+from ..mapping.reads import Read, channel_axes, fed, reads
 from ..mapping.regions import Region, region
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Core, Mapping
@@ -117,7 +117,12 @@ class _Book:
     def _arriving(self, node: Node, operand: int, read: Read) -> Read:
         """With what comes too where something is kept: a copy sends what it computes in all of its turns."""
         if not self.turns.kept(node, operand):
-            return read
+            sent = fed(self.graph, node, operand, read.region.indices)
+            return (
+                read
+                if sent.all()
+                else replace(read, region=region(read.region.indices[sent], read.region.shape))
+            )
         flat = self.turns.arriving(read.source, read.region.indices)
         return replace(read, region=region(flat, read.region.shape))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -134,7 +135,8 @@ def _product(book: Book, node: Product) -> Array:
 
 def _pairs(node: Product, a: Array, b: Array) -> Array:
     """Pairs of non-zero operands of every element of the result, (T, B, *shape)."""
-    met = interp.contract(node.einsum, *(x.reshape(-1, *x.shape[2:]) for x in (a, b)))
+    contract = partial(interp.contract, node.einsum)
+    met = node.met(contract, *(x.reshape(-1, *x.shape[2:]) for x in (a, b)))
     return met.reshape(*a.shape[:2], *met.shape[1:]).astype(np.int32)
 
 

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn: 1797 images of 8 x 8, 0 .. 16, no download."""
+"""The handwritten digits of scikit-learn, which ship with the package: 1797 images of 8 x 8, 0 .. 16, no download."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def accepts(spec: str) -> bool:
 
 
 def facts(spec: str) -> Facts:
-    """Known without the library."""
+    """The same on every machine."""
     return Facts(_SHAPE, _LEVELS, "sklearn.datasets.load_digits")
 
 
 def load(spec: str) -> DataSet:
-    """1437 training and 360 test images; raises EnvironmentProblem ND927 where scikit-learn is missing."""
+    """1437 training and 360 test images; raises EnvironmentProblem ND927 where their file is missing."""
     train, train_y, test, test_y = images()
     digest = content_hash(train, train_y, test, test_y)
     splits = array_split(train, train_y), array_split(test, test_y)
@@ -30,4 +30,4 @@ def load(spec: str) -> DataSet:
     return DataSet(spec, *splits, classes, _SHAPE, _LEVELS, digest, "sklearn.datasets.load_digits")
 
 
-MEMBER = DataFormat("digits", FORMAT, accepts, load, facts, names=NAMES, distributions=("scikit-learn",))
+MEMBER = DataFormat("digits", FORMAT, accepts, load, facts, names=NAMES)

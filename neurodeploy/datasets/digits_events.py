@@ -141,6 +141,4 @@ def _thresholds() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return on, off
 
 
-MEMBER = DataFormat(
-    "digits_events", FORMAT, accepts, load, facts, NAMES, ("scikit-learn",), _events.EventOptions
-)
+MEMBER = DataFormat("digits_events", FORMAT, accepts, load, facts, NAMES, (), _events.EventOptions)

@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from .. import __version__, artifact
+from .. import __version__, artifact, extras
 from ..array import Array
 from ..errors import BackendError, Problem, UsageError, first_line
 from .tally import Tally, answers
@@ -64,7 +64,8 @@ class Workers(Protocol):
 def workers(work: Work, jobs: int = 0, scheduler: str = "") -> Iterator[Workers]:
     """``jobs`` processes, the cluster of a dask.distributed ``scheduler``, or this process where neither is named.
 
-    Raises UsageError ND900 where both are, BackendError ND706 for a cluster that cannot be used.
+    Raises UsageError ND900 where both are, EnvironmentProblem ND115 without the library of clusters, BackendError ND706
+    for a cluster that cannot be used.
     """
     if jobs and scheduler:
         cause = "--jobs are processes of this machine, --scheduler has workers of its own"
@@ -164,12 +165,10 @@ class _Cluster:
 
 @contextmanager
 def _cluster(work: Work, address: str) -> Iterator[_Cluster]:
-    try:
-        from distributed import Client, KilledWorker
-        from distributed.comm import resolve_address
-    except ImportError as error:
-        cause, fix = "clusters need the library distributed", "pip install 'neurodeploy[cluster]'"
-        raise BackendError(Problem("ND706", cause, "--scheduler", str(error), fixes=(fix,))) from error
+    extras.require("cluster", "schedulers of a cluster")
+    from distributed import Client, KilledWorker
+    from distributed.comm import resolve_address
+
     try:
         resolve_address(address)  # a client that cannot be made leaves threads behind
         client = Client(address, timeout=CONNECT, set_as_default=False)

@@ -57,9 +57,13 @@ class Kinds:
         import torch
 
         kind, given = call.dtype, set(given)
+        if any(g.is_complex for g in given):
+            return False
+        if kind.is_complex:
+            return call.op in ("to", "_to_copy")  # what reads it has to understand it
         if kind.is_floating_point:
             return kind.itemsize >= WHOLE or kind in self.own or given <= {kind, torch.bool}
-        if kind.is_complex or any(g.is_floating_point or g.is_complex for g in given):
+        if any(g.is_floating_point for g in given):
             return False
         if kind == torch.bool:
             return given <= {torch.bool} and call.op in _LOGICAL

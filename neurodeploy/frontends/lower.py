@@ -31,6 +31,7 @@ from .turns import Turns
 from .values import (
     BATCH,
     TIME,
+    First,
     MaskedScores,
     Membrane,
     OfIds,
@@ -260,6 +261,12 @@ def _builder(op: str, operator: Operator, kinds: set[type]) -> Builder:
     taken = operator.reads | operator.keeps
     if TokenIds in kinds - taken:
         raise _misused_ids(op)
+    if First in kinds - taken:
+        cause, limit = (
+            "the place of a token is read by something else than an index",
+            "x[torch.arange(len(x)), place]",
+        )
+        raise Refusal("ND101", cause, op, limit)
     if operator.build is None:
         cause, fix = f"operator '{op}' has no counterpart in the graph", "replace it by supported operators"
         raise Refusal("ND101", cause, op, "", fix, f"add a builder for '{op}' to neurodeploy/frontends/ops")
@@ -270,7 +277,7 @@ def _builder(op: str, operator: Operator, kinds: set[type]) -> Builder:
 
 
 def _kept_ids(ids: TokenIds, call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TokenIds:
-    """The ids, where torch itself says that all of them are still in their places."""
+    """The ids, where torch itself says that all of them are still in their places, or in rows that are columns now."""
     import torch
 
     places = torch.arange(ids.copies * ids.tokens).view(ids.sizes)
@@ -279,9 +286,10 @@ def _kept_ids(ids: TokenIds, call: Call, args: Sequence[Any], kwargs: Mapping[st
         return places if isinstance(item, TokenIds) else torch.zeros(()) if depends(item) else item
 
     result = evaluated(call, [*map(operand, args)], {key: operand(item) for key, item in kwargs.items()})
-    if result.shape != places.shape or bool((result != places).any()):
-        raise _misused_ids(f"{call.op} that moves tokens")
-    return ids
+    for kept, wanted in ((ids, places), (replace(ids, turned=not ids.turned), places.t())):
+        if result.shape == wanted.shape and bool((result == wanted).all()):
+            return kept
+    raise _misused_ids(f"{call.op} that moves tokens")
 
 
 def _misused_ids(op: str) -> Refusal:

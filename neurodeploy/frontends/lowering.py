@@ -21,6 +21,7 @@ from .traced import Call, references
 from .values import (
     TIME,
     MaskedScores,
+    Pair,
     Refusal,
     Run,
     Scores,
@@ -65,6 +66,8 @@ class Lowering:
             str, tuple[str, float, Stream]
         ] = {}  # clipped value -> "above" or "below", where, what it was of
         self.truths: set[str] = set()  # what a comparison of spikes has made: zeros and ones
+        self.spectra: set[str] = set()  # complex streams: their last axis is real and imaginary part
+        self.pairs: dict[str, Pair] = {}  # product of two masks of single tokens, or what is left by it
 
     # --- adding nodes --------------------------------------------------------------------------------------------
     def add(
@@ -258,10 +261,13 @@ class Lowering:
         if isinstance(node, Neuron):
             model = NEURONS[node.model]
             return not model.quantises and model.code(node.params) == BINARY
-        whole = isinstance(node, Product) and node.einsum.elementwise and node.scale == 1
+        whole = isinstance(node, Product) and node.scale == 1
+        whole = whole and {*node.einsum.left, *node.einsum.right} <= {*node.einsum.out}
         largest = isinstance(node, Reduce) and node.op == "max"
         if isinstance(node, View) or whole or largest:
             return all(map(self.binary, node.inputs))
+        if name in self.tables:
+            return bool(np.isin(self.array(self.tables[name]), (0, 1)).all())
         return name in self.truths or (isinstance(node, Const) and bool(np.isin(node.value, (0, 1)).all()))
 
     # --- constants -----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import Problem
@@ -208,6 +209,62 @@ def unsteady(model: Any, example: Any) -> list[Problem]:
 def asks_for_values(model: Any, example: Any) -> bool:
     """Whether a module cannot be run on shapes alone."""
     return _watched(model, tuple(example.shape), example.dtype, []) is None
+
+
+def asks_for_input(model: Any, example: Any) -> bool:
+    """Whether a call, on numbers, asks for values that depend on its input; also where it does not run."""
+    model.eval()
+    depending = _Depending(example.clone())
+    try:
+        with guest.kept(model), _torch.inference(), _Asked(depending), depending:
+            model(depending.given)
+    except Exception:  # whatever the user's own code raises
+        return True
+    return False
+
+
+class _Depending(TorchDispatchMode):  # type: ignore[misc]
+    """Which memory holds what depends on ``given``; an operator that tells Python a value of it raises."""
+
+    def __init__(self, given: torch.Tensor) -> None:
+        super().__init__()
+        self.given = given
+        self.held: list[Any] = [given]  # so that no memory is taken for another that was let go
+        self.places = written.memory(given)
+
+    def on(self, value: Any) -> bool:
+        """Whether any tensor inside depends on the input."""
+        return bool(written.memory(value) & self.places)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        operands = (*args, *(kwargs or {}).values())
+        depends = self.on(operands)
+        if depends and _TELLING & set(func.tags):
+            raise ValueError("a value of the input is asked for")
+        result = func(*args, **(kwargs or {}))
+        if depends:
+            changed = [a for a in operands if func._schema.is_mutable and isinstance(a, torch.Tensor)]
+            self.held += [result, changed]
+            self.places |= written.memory((result, *changed))
+        return result
+
+
+class _Asked(TorchFunctionMode):  # type: ignore[misc]
+    """Raises where Python is told a value of the input without an operator."""
+
+    def __init__(self, depending: _Depending) -> None:
+        super().__init__()
+        self.depending = depending
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in _READING and self.depending.on(args):
+            raise ValueError("a value of the input is asked for")
+        return func(*args, **(kwargs or {}))
+
+
+#: what tells Python a value: operators by their tags, and methods that read memory
+_TELLING = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape}
+_READING = ("tolist", "numpy", "__array__", "__dlpack__", "data_ptr", "untyped_storage", "storage")
 
 
 def steps(model: Any, example: Any) -> int | None:

@@ -7,15 +7,16 @@ import itertools
 import operator
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..errors import ImportModelError, Problem, first_line
 from ..ir.graph import Graph, Header
 from ..ir.types import Origin
-from . import _torch, guest, observed
+from . import _torch, doors, guest, observed
 from .input_spec import InputSpec
 from .lower import lower
-from .traced import Call, Ref, Traced
+from .traced import Call, Ref, Traced, needed
 
 #: torch's own modules that dynamo does not look into
 _OPAQUE = re.compile(r"torch\.nn\.modules\.(transformer\.Transformer|activation\.MultiheadAttention)")
@@ -24,31 +25,42 @@ _GETATTR = re.compile(r"getattr\(([^()]*), '(\w+)'\)")
 _LOCAL = re.compile(r"L\['\w+'\]|L__\w+?__")
 
 
-def import_module(model: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
+def import_module(
+    model: Any, spec: InputSpec, name: str = "network", inside: str = "", run: bool = False
+) -> Graph:
     """The source graph of a torch module that maps (batch, *shape) to one tensor (batch, ...).
 
-    ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there. The module is put into
-    eval mode. Raises ImportModelError: ND101 (all operators without a counterpart), ND102 (NaN weights), ND103 (input
-    shape), ND104 (control flow that depends on data), ND105 (operators that mix samples), ND130 (an exception of the
-    model's own), ND151 (random numbers), ND152 (the number of samples in the arithmetic), and what :func:`traced`
-    refuses.
+    ``inside`` is the attribute under which a wrapper holds the user's module: paths begin there. With ``run`` the
+    module is run on numbers and what torch was asked for is read, for modules that ask for values of constants: lines
+    of the source are not known then. The module is put into eval mode. Raises ImportModelError: ND101 (all operators
+    without a counterpart), ND102 (NaN weights), ND103 (input shape), ND104 (control flow that depends on data), ND105
+    (operators that mix samples), ND130 (an exception of the model's own), ND151 (random numbers), ND152 (the number of
+    samples in the arithmetic), and what :func:`traced` refuses.
     """
     example = _torch.prepared(model, spec)
     if problems := observed.unsteady(model, example):
         raise ImportModelError(problems)
     if _torch.dressed(model):
         model, inside = _torch.whole(model), ".".join(filter(None, (_torch.INSIDE, inside)))
-    return import_program(_exported(model, example, name), spec, name, inside)
+    program = (_run if run else _exported)(model, example, name)
+    return import_program(program, spec, name, inside)
 
 
-def import_program(program: Any, spec: InputSpec, name: str = "network", inside: str = "") -> Graph:
+def import_program(
+    program: Any,
+    spec: InputSpec,
+    name: str = "network",
+    inside: str = "",
+    door: doors.Door = doors.PLAIN,
+) -> Graph:
     """The source graph of a torch.export.ExportedProgram with one input whose first axis is a fixed batch.
 
-    The program says its shape itself, and an input of integers is token ids.
+    The program says its shape itself, and an input of integers is token ids. Further inputs are made of these, where
+    they have names that :mod:`.doors` knows. ``door`` says which results are read, of several; else the first is.
     """
     _torch.require_finite(program.state_dict)
     header = Header(name=name, level="source", timesteps=1, notes={"contains_neurons": False})
-    return lower(traced(program, inside), header, spec)
+    return lower(traced(program, inside, door), header, spec)
 
 
 def _exported(model: Any, example: Any, name: str) -> Any:
@@ -68,6 +80,39 @@ def _exported(model: Any, example: Any, name: str) -> Any:
         with contextlib.suppress(Exception), _torch.inference(), guest.kept(model):
             return _with_numbers(torch.export.export(model, (example,), strict=False))
     raise ImportModelError(problem) from cause
+
+
+def _run(model: Any, example: Any, name: str) -> Any:
+    """The program of a call on numbers; a problem as of :func:`_exported` where it asks for values of its input."""
+    try:
+        if observed.asks_for_input(model, example):
+            raise ValueError("a value that depends on the input is asked for")
+        with _torch.inference(), guest.kept(model):
+            return _with_numbers(_exported_run(model, example))
+    except Exception as error:  # as above
+        raise ImportModelError(_export_problem(model, example, name, error)) from error
+
+
+def _exported_run(model: Any, example: Any) -> Any:
+    """The program of what torch itself was asked for in one call; a call that reads a parameter keeps its module."""
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    made = make_fx(model, _error_on_data_dependent_ops=False)(example)
+    for node in reversed(made.graph.nodes):  # what Python was told of constants
+        if node.op == "call_function" and not node.users and not _writes(node.target):
+            made.graph.erase_node(node)
+    made.recompile()
+    program = torch.export.export(made, (example,), strict=False)
+    owners = {id(tensor): name.rpartition(".")[0] for name, tensor in model.named_parameters()}
+    modules = dict(model.named_modules())
+    own = {name: owners[id(tensor)] for name, tensor in made.named_parameters() if id(tensor) in owners}
+    places = {p: own[n] for p, n in program.graph_signature.inputs_to_parameters.items() if n in own}
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # lines of the program that was made
+        path = next((places[n.name] for n in node.all_input_nodes if n.name in places), "")
+        node.meta["nn_module_stack"] = {path: (path, type(modules[path]))} if path else {}
+    return program
 
 
 def _with_numbers(program: Any) -> Any:
@@ -109,7 +154,7 @@ def _unknown_call(error: Exception) -> bool:
     return isinstance(error, exc.Unsupported) and not isinstance(error, exc.UserError) and not branches
 
 
-def traced(program: Any, inside: str = "") -> Traced:
+def traced(program: Any, inside: str = "", door: doors.Door = doors.PLAIN) -> Traced:
     """The calls of an exported program; ``inside`` is left out of module paths.
 
     ImportModelError ND108 for writes in place that torch cannot take out or that race, ND134 for several inputs, ND135
@@ -119,11 +164,17 @@ def traced(program: Any, inside: str = "") -> Traced:
     constants = _constants(program)
     inputs = list(program.graph_signature.user_inputs)
     nodes = {node.name: node for node in program.graph.nodes}
-    if len(inputs) != 1:
-        cause, limit = "the model takes several inputs", "one image or one text"
-        fix = "wrap the model in a module that makes the other inputs itself, and export that"
-        raise ImportModelError(Problem("ND134", cause, "forward", str(len(inputs)), limit, (fix,)))
-    value = nodes[inputs[0]].meta["val"]
+    value = nodes[inputs[0]].meta["val"] if inputs else None
+    ids = value is not None and not value.dtype.is_floating_point
+    roles = door.roles(inputs)
+    if value is None or any(name not in doors.MADE or not ids for name in roles[1:]):
+        cause = "the model takes several inputs"
+        limit = f"one image, or one text and beside it {', '.join(doors.MADE)}"
+        fixes = (
+            "say what they are, in order: --set reader.inputs=input_ids,attention_mask",
+            "wrap the model in a module that makes the other inputs itself, and export that",
+        )
+        raise ImportModelError(Problem("ND134", cause, "forward", ", ".join(roles) or "none", limit, fixes))
     sizes = _sizes(value.shape)
     known: dict[Any, Any] = {}
     applied = list(_calls(program.graph_module, known))
@@ -131,17 +182,65 @@ def traced(program: Any, inside: str = "") -> Traced:
     problems = [*_changed(program.graph_signature), *_drawn(applied, paths)]
     if problems:
         raise ImportModelError(problems)
-    calls = [_call(node, known, *paths[node], inside) for node in applied]
     outputs = list(program.graph_signature.user_outputs)
     found = tuple(known[nodes[name]] if name in nodes else name for name in outputs)
-    output = found[0] if len(found) == 1 else found
-    ids = not value.dtype.is_floating_point
+    output, after = _picked(found, door.wanted)
+    more = zip(inputs[1:], roles[1:], strict=True)
+    before = [
+        call
+        for name, role in more
+        for call in _beside(name, role, inputs[0], door.padding, nodes[name].meta["val"])
+    ]
+    calls = needed([*before, *(_call(node, known, *paths[node], inside) for node in applied), *after], output)
     kind = {"tokens": ids, "dtype": value.dtype}
     return Traced(calls, constants, inputs[0], output, sizes, sizes[0], _torch.to_array, **kind)
 
 
+def _beside(name: str, role: str, ids: str, padding: int | None, value: Any) -> Iterator[Call]:
+    """The calls that make another input of the ids."""
+    import torch
+
+    origin = Origin("", name)
+
+    def call(to: str, op: str, function: Any, *args: Any) -> Call:
+        return Call(to, op, args, {}, origin, False, function, tuple(value.shape), value.dtype)
+
+    if doors.MADE[role] is doors.positions:
+        places = torch.arange(value.shape[1])[None].expand(value.shape[0], -1)
+        yield call(name, "arange", lambda: places)
+    elif doors.MADE[role] is doors.mask and padding is not None:
+        yield replace(call(f"{name}.shown", "ne", torch.ne, Ref(ids), padding), dtype=torch.bool)
+        yield call(name, "_to_copy", lambda shown: shown.to(value.dtype), Ref(f"{name}.shown"))
+    else:
+        op = "ones_like" if doors.MADE[role] is doors.mask else "zeros_like"
+        yield call(name, op, getattr(torch, op), Ref(ids))
+
+
+def _picked(found: tuple[Any, ...], wanted: Sequence[str]) -> tuple[Any, list[Call]]:
+    """The output of a program, and the calls that put several results into one; ImportModelError ND179."""
+    import torch
+
+    if not wanted:
+        return (found[0] if len(found) == 1 else found), []
+    if unknown := [name for name in wanted if not name.isdecimal() or int(name) >= len(found)]:
+        cause, limit = "the model does not yield what is to be read of it", f"0 to {len(found) - 1}"
+        fix = "of an exported program name results by their numbers"
+        raise ImportModelError(Problem("ND179", cause, "return value", unknown[0], limit, (fix,)))
+    parts = [found[int(name)] for name in wanted]
+    if len(parts) == 1:
+        return parts[0], []
+    origin = Origin("", "cat")
+    flat = [
+        Call(f"output.{k}", "flatten", (part, 1), {}, origin, False, torch.flatten)
+        for k, part in enumerate(parts)
+    ]
+    joined = Call("output.all", "cat", ([Ref(call.name) for call in flat], 1), {}, origin, False, torch.cat)
+    return Ref("output.all"), [*flat, joined]
+
+
 def _functional(program: Any) -> Any:
     """The program without writes in place, which newer versions of torch leave in; ImportModelError ND108."""
+    program = _without_cells(program)
     writes = [node for node in program.graph.nodes if _writes(node.target)]
     if not writes:
         return program
@@ -156,6 +255,17 @@ def _functional(program: Any) -> Any:
         limit, fixes = "operators that return a new tensor", ("use the form that is not in place",)
         problem = Problem("ND108", cause, where, first_line(error), limit, fixes)
         raise ImportModelError(problem) from error
+
+
+def _without_cells(program: Any) -> Any:
+    """The program with recurrent layers in their parts, which newer versions of torch leave whole."""
+    import torch
+    from torch._decomp import get_decompositions
+
+    aten = torch.ops.aten
+    cells = [aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input]
+    met = [cell for cell in cells if any(node.target == cell for node in program.graph.nodes)]
+    return program.run_decompositions(get_decompositions(met)) if met else program
 
 
 def _writes(target: Any) -> bool:

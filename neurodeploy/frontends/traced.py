@@ -80,6 +80,15 @@ def references(item: Any) -> list[Ref]:
     return []
 
 
+def needed(calls: Sequence[Call], output: Any) -> list[Call]:
+    """The calls that an output depends on: what a program computes and leaves, it need not be able to compute here."""
+    names = {ref.name for ref in references(output)}
+    for call in reversed(calls):
+        if call.name in names:
+            names |= {ref.name for ref in references((call.args, call.kwargs))}
+    return [call for call in calls if call.name in names]
+
+
 def evaluated(call: Call, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """What torch itself makes of constants, in double precision if it can; Refusal ND101 with what it says if not.
 

@@ -205,12 +205,14 @@ def changing_parameter(name: str, values: Iterable[Array]) -> Refusal:
 class TokenIds:
     """The token ids of the input, (copies, tokens), which are looked up in a table of ``rows`` (None: not known).
 
-    Only an embedding reads them, or an operator that makes something else of each id by itself.
+    Only an embedding reads them, or an operator that makes something else of each id by itself. ``turned``: the tokens
+    are the first axis, as some libraries have it.
     """
 
     tokens: int
     copies: int
     rows: int | None
+    turned: bool = False
 
     @property
     def ids(self) -> TokenIds:
@@ -220,12 +222,12 @@ class TokenIds:
     @property
     def place(self) -> Place:
         """Where the batch stands."""
-        return frozenset({(2, (BATCH,))})
+        return frozenset({(1 if self.turned else 2, (BATCH,))})
 
     @property
     def sizes(self) -> tuple[int, ...]:
         """Torch's shape, batch included."""
-        return self.copies, self.tokens
+        return (self.tokens, self.copies) if self.turned else (self.copies, self.tokens)
 
     @property
     def views(self) -> Views:
@@ -241,7 +243,10 @@ class TokenIds:
 
     def at(self, name: str, shape: Shape) -> Stream:
         """The stream that a node makes of them."""
-        return Stream(name, shape, ((BATCH,), *((size,) for size in shape.sizes)), self.copies)
+        own: list[Run] = [(size,) for size in shape.sizes]
+        return Stream(
+            name, shape, (*own[: int(self.turned)], (BATCH,), *own[int(self.turned) :]), self.copies
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,6 +272,15 @@ class OfIds:
 
 
 @dataclass(frozen=True, eq=False)
+class Pair:
+    """A mask of pairs of tokens: both are what ``one`` and ``other`` say, or not both, where ``shown`` is false."""
+
+    one: OfIds
+    other: OfIds
+    shown: bool = True
+
+
+@dataclass(frozen=True, eq=False)
 class MaskedScores:
     """Scores that a mask has made so small, where ``hidden``, that their softmax is 0; the scores stay as they are.
 
@@ -285,6 +299,13 @@ class MaskedScores:
 
 
 @dataclass(frozen=True)
+class First:
+    """The place of the first token that a mask shows, of each text: ``stream`` (B, N) is 1 there, and 0 elsewhere."""
+
+    stream: Stream
+
+
+@dataclass(frozen=True)
 class Membrane:
     """A state of the neuron at ``path`` behind ``tick``, which it alone reads; without ``name``, what comes of one."""
 
@@ -297,7 +318,7 @@ class Membrane:
 Scores: TypeAlias = Stream | MaskedScores
 
 #: everything that depends on the input
-VALUES = (Stream, TokenIds, OfIds, MaskedScores, Membrane, Unknown)
+VALUES = (Stream, TokenIds, OfIds, MaskedScores, First, Membrane, Unknown)
 
 
 def depends(item: Any, kinds: tuple[type, ...] = VALUES) -> bool:

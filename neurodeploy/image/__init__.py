@@ -12,6 +12,7 @@ tables. Each part of it has a file that declares its tables and holds what write
 * :func:`receiver`, :func:`exports`, :func:`places`, :func:`origins`, :func:`addresses_read` and :func:`weights_of` are
   what a run or an exporter reads from images: weight matrices by target, routes resolved.
 * :func:`mixed` is the order in which the messages of a population leave its core.
+* :func:`unpacked` are the marks of which elements a product uses.
 * :func:`stored` says how the weights of a layer are kept.
 """
 
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from .arrivals import Delivery, Receiver, addresses_read, receiver
 from .departures import EVERY, Export, exports, mixed, origins, places
 from .packed import pack, unpack
+from .programs import unpacked
 from .records import TABLES, from_arrays, to_arrays
 from .synapses import weights_of
 from .types import HOST, Alone, CoreImage, Images, Instruction, Unit
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EVERY", "HOST", "TABLES", "Alone", "CoreImage", "Delivery", "Export", "Images", "Instruction", "Receiver", "Unit",
     "addresses_read", "encode", "exports", "from_arrays", "lone", "mixed", "origins", "pack", "places",
-    "receiver", "stored", "to_arrays", "unpack", "weights_of",
+    "receiver", "stored", "to_arrays", "unpack", "unpacked", "weights_of",
 ]  # fmt: skip
 
 

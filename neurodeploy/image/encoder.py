@@ -1,7 +1,8 @@
 """Mapping -> memory images: cuts every node of a balanced integer graph into what each core is loaded with.
 
 What a core sends depends on what all others read. So every core is written once for its in-axons alone, which are kept;
-its image is written when somebody asks for it (:class:`.types.Images`), and nobody holds more of them than he wants.
+its image is written when somebody asks for it (:class:`.types.Images`), and of a large network nobody holds more of
+them than he wants; those of a small one are kept for who asks next.
 Constants, and Views and Sums of nothing else, are evaluated here and copied to where they are used. An element that
 lives on several cores is sent, and its saturations counted, by the first of them.
 """
@@ -36,6 +37,7 @@ from .tables import Tables, distinct_rows
 from .types import HOST, CoreImage, Images, Place, Unit
 
 Key = tuple[str, int]  # a value and its channel axis
+KEPT_BYTES = 1 << 26  # of images that are kept
 
 
 def images(graph: Graph, mapping: Mapping, target: Target) -> Images:
@@ -116,6 +118,8 @@ class Encoder:
         self.host = len(self.places)
         self.ears: dict[Key, list[_Ear]] = {}
         self.alike: dict[bytes, Array] = {}  # cores that have other channels of a layer read the same
+        self.kept: dict[int, CoreImage] = {}
+        self.room = KEPT_BYTES
 
     def read(self) -> None:
         """Learn what every site reads."""
@@ -124,9 +128,18 @@ class Encoder:
 
     def image(self, number: int) -> CoreImage:
         """That of a core, or the host's behind the last."""
+        if number in self.kept:
+            return self.kept[number]
         site = self._written(number)
         self._send(site)
-        return checked(self._image(site))
+        image = checked(self._image(site))
+        size = sum(table.nbytes for table in image.tables.values())
+        if size <= self.room:
+            self.room -= size
+            self.kept[number] = image
+            for table in image.tables.values():
+                table.flags.writeable = False
+        return image
 
     def _site(self, number: int) -> Site:
         """An empty one."""
@@ -162,6 +175,8 @@ class Encoder:
         graph, chip = self.network.graph, self.network.target.chip
         ticks, routers = graph.header.timesteps, {"routers_x": chip.routers_x, "routers_y": chip.routers_y}
         header: dict[str, Any] = {"timesteps": ticks, **routers, "steps": ticks + self.mapping.depth}
+        if graph.header.stores > 1:
+            header["stores"] = graph.header.stores
         if site.number == self.host:
             shapes = {node.name: graph.shape(node.name) for node in graph}
             output = shapes[graph.output.name]

@@ -14,6 +14,7 @@ from ..ir.neuron_model import NEURONS
 from .synapses import CONNECTIONS
 from .tables import LARGEST, Found, Table, Tables, outside
 from .types import HOST, IDENTITY, CoreImage, Instruction, TableArray
+from .words import WORD
 
 LONGEST = 1 << 16  # no run of an image takes more steps
 WIDEST = 64
@@ -130,6 +131,30 @@ def _product_state(image: CoreImage, item: Instruction) -> int:
 def _wrong_product(image: CoreImage, item: Instruction) -> Wrong:
     if _letter_sizes(image, item) is None:
         yield item.texts["equation"], "equation, sizes and ports of a product disagree"
+        return
+    for which, name in enumerate("ab"):
+        sizes = image.array(item.arrays[f"{name}_sizes"]).ravel()
+        if (terms := item.arrays.get(f"terms_{name}")) and terms.size != image.port_size(item.ports[which]):
+            yield terms.size, "not every element of an operand has a mark whether its terms are shown"
+        if sees := item.arrays.get(f"see_{which}"):
+            axis = item.numbers.get(f"see_{which}", -1)
+            words = -(-int(sizes[axis]) // WORD) if 0 <= axis < len(sizes) else -1
+            if len(sees.shape) != 2 or sees.shape[1] != words:
+                yield sees.size, "what the turns of a product use has other words than its axis has indices"
+
+
+def packed(sees: Array) -> Array:
+    """Booleans (turns, indices) as whole words (turns, words)."""
+    words = np.zeros((len(sees), -(-sees.shape[1] // WORD) * WORD), dtype=bool)
+    words[:, : sees.shape[1]] = sees
+    found: Array = np.packbits(words, axis=1, bitorder="little").view("<i8").astype(np.int64)
+    return found
+
+
+def unpacked(words: Array, size: int) -> Array:
+    """The booleans (.., indices) that were packed."""
+    whole = np.ascontiguousarray(words, dtype="<i8").view(np.uint8)
+    return np.unpackbits(whole, axis=-1, bitorder="little")[..., :size].astype(bool)
 
 
 ANY = (1, 1 << 16)

@@ -18,12 +18,13 @@ from ..errors import MappingError, Problem
 from ..ir import interp
 from ..ir.nodes import Delay, Node, Output, Product, Reduce, Synapse
 from ..mapping.demand import delay_bits
+from ..mapping.reads import fed, used
 from ..mapping.regions import flat_of, projections
 from ..passes.balance import line
 from ..target_schema import Size
 from .arrivals import CHANNELS, FEEDS, KEPT, OPERAND, ROW, add_port
 from .network import Network, channels_of, split
-from .programs import GATHER, add_gather, add_state, add_values
+from .programs import GATHER, add_gather, add_state, add_values, packed
 from .synapses import Weights, add_connection
 from .tables import Tables, distinct_rows
 from .types import IDENTITY, Instruction, TableArray
@@ -91,11 +92,8 @@ class Reader:
             return add_port(self.tables, node.name, network.constants[value].ravel()[needed]), [], {}
         if not network.turns.kept(node, which):
             port = add_port(self.tables, node.name, np.zeros(len(needed), dtype=np.int64))
-            return (
-                port,
-                [self.reading(value, port, network.model(value, needed), np.arange(len(needed)))],
-                {},
-            )
+            place = np.flatnonzero(fed(network.graph, node, which, needed))
+            return port, [self.reading(value, port, network.model(value, needed[place]), place)], {}
         kept = self._kept(node, value, needed)
         port = add_port(self.tables, node.name, np.zeros(kept.size, dtype=np.int64))
         since = network.level[value]
@@ -113,6 +111,15 @@ class Reader:
         slots[rank, channel] = place
         return Reading(value, axis, positions, slots >= 0, self._feeds(port, slots))
 
+    def sees(self, node: Node, which: int) -> Array | None:
+        """Which indices of a kept operand a product uses in each turn; None where it uses all of it in all of them."""
+        sight = self.network.turns.sight(node, which)
+        if sight is None or self.shown is None:
+            return None
+        element = self.shown.max(axis=1)
+        token = np.where(element < 0, -1, self.network.turns.token[node.name][element])
+        return sight.of(token)
+
     def _kept(self, node: Node, value: str, needed: Array) -> Kept:
         taken, own = self.network.turns, isinstance(node, Delay)
         each = self.shown if own and self.shown is not None else needed
@@ -122,8 +129,11 @@ class Reader:
             order = np.where(each < 0, -1, np.searchsorted(every, each))
             models = self.network.model(value, every)
             return Kept(len(every), models, np.arange(len(every)), order, max(len(every), 1))
-        copies = taken.of(node.name) if own and self.shown is not None else 1
-        first = int(token[every].min()) % copies
+        first = int(token[every].min())  # where only later tokens are needed, none before them has a slot
+        copies = 1
+        if own and self.shown is not None:
+            copies = taken.of(node.name)
+            first %= copies
         numbers, places = (token[every] - first) // copies, taken.slots(value)[0][every]
         rank = np.unique(places, return_inverse=True)[1].ravel()
         apart = int(rank.max()) + 1
@@ -390,7 +400,7 @@ def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, l
         cause = "a product repeats an index inside one operand"
         raise MappingError(Problem("ND585", cause, node.name, node.equation))
     kept = _kept(network, node, flat)
-    ports, readings, arrays, held = [], [], dict[str, TableArray](), []
+    ports, readings, arrays, held, axes = [], [], dict[str, TableArray](), [], dict[str, int]()
     sides = zip("ab", (equation.left, equation.right), node.inputs, strict=True)
     for which, (name, letters, value) in enumerate(sides):
         shape = network.shape(value)
@@ -401,12 +411,19 @@ def _product(reader: Reader, node: Product, flat: Array) -> tuple[Instruction, l
         readings += found
         arrays |= keeps
         arrays[f"{name}_sizes"] = add_values(reader.tables, np.array([len(s) for s in sets]))
+        sees, sight = reader.sees(node, which), network.turns.sight(node, which)
+        if sees is not None and sight is not None:
+            axes[f"see_{which}"] = sight.axis
+            arrays[f"see_{which}"] = add_values(reader.tables, packed(sees[:, sets[sight.axis]]))
+        elif (mask := node.terms_of(letters)) is not None:
+            here = np.broadcast_to(mask, shape)[np.ix_(*sets)]
+            arrays[f"terms_{name}"] = add_values(reader.tables, here.ravel().astype(np.int64))
     arrays |= _product_arrays(reader, node, held)
     a, b = map(len, held)
     words, timing = {"cumulative": a + b + 2 * len(flat), "held": b}, node.timing or "instant"
     item = Instruction(
         "product", node.name, len(flat), ports=tuple(ports),
-        numbers={"from": _picked(reader, node, flat, kept), "bits": network.bits(node.name)},
+        numbers={"from": _picked(reader, node, flat, kept), "bits": network.bits(node.name), **axes},
         texts={"equation": node.equation, "timing": timing}, arrays=arrays,
         state=add_state(reader.tables, words.get(timing, 0)),
     )  # fmt: skip
@@ -421,14 +438,20 @@ def _kept(network: Network, node: Product, flat: Array) -> dict[str, Array]:
         # A held operand is replaced as a whole: the core must see every element to know whether any spoke.
         sizes = zip(equation.right, network.shape(node.inputs[1]), strict=True)
         kept |= {c: np.arange(n) for c, n in sizes if c in equation.out}
-    return kept
+    return used(network.graph, node, kept)
 
 
 def _product_arrays(reader: Reader, node: Product, held: list[Array]) -> dict[str, TableArray]:
     """Which running sums count here, and the rescale."""
     parts: dict[str, Array] = {}
     for name, value, needed in zip("ab", node.inputs, held, strict=True):
-        first = reader.network.first((node.name, name), value, needed, reader.program)
+        which = "ab".index(name)
+        sees, sight = reader.sees(node, which), reader.network.turns.sight(node, which)
+        ever = np.ones(len(needed), dtype=bool)
+        if sees is not None and sight is not None and reader.network.turns.kept(node, which):
+            ever = sees.any(axis=0)[sight.index(needed)]
+        first = np.zeros(len(needed), dtype=bool)
+        first[ever] = reader.network.first((node.name, name), value, needed[ever], reader.program)
         if node.timing == "cumulative" and not first.all():
             parts[f"own_{name}"] = first
     if node.rescale is not None:
@@ -439,10 +462,16 @@ def _product_arrays(reader: Reader, node: Product, held: list[Array]) -> dict[st
 def _picked(reader: Reader, node: Product, flat: Array, kept: dict[str, Array]) -> int:
     """Where local elements lie among all that the local operands yield."""
     shape = reader.network.shape(node.name)
+    out = node.einsum.out
     coordinates = np.unravel_index(flat, shape) if shape else ()
-    local = [np.searchsorted(kept[c], x) for c, x in zip(node.einsum.out, coordinates, strict=True)]
-    hull = tuple(len(kept[c]) for c in node.einsum.out)
-    return add_gather(reader.tables, np.ravel_multi_index(local, hull) if hull else flat * 0, prod(hull))
+    hull = tuple(len(kept[c]) for c in out)
+    places = [np.searchsorted(kept[c], x) for c, x in zip(out, coordinates, strict=True)]
+    local = [np.minimum(place, size - 1) for place, size in zip(places, hull, strict=True)]
+    where = np.ravel_multi_index(local, hull) if hull else flat * 0
+    mask = node.terms_of(out)
+    if mask is not None and reader.network.turns.turn(node.name) is None:
+        where = np.where(np.broadcast_to(mask, shape).ravel()[flat], where, -1)
+    return add_gather(reader.tables, where, prod(hull))
 
 
 KINDS: dict[type[Node], Callable[..., tuple[Instruction, list[Reading]]]] = {

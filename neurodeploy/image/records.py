@@ -13,6 +13,7 @@ import numpy as np
 
 from ..array import Array
 from ..errors import MappingError, Problem
+from ..ir.graph import STORES
 from . import arrivals, departures, programs, synapses
 from .programs import LONGEST
 from .tables import LARGEST, Found, Table
@@ -139,9 +140,13 @@ def _ints(
 def _header(raw: dict[str, Any]) -> dict[str, Any]:
     known = ("timesteps", "steps", "routers_x", "routers_y")
     header: dict[str, Any] = {key: _int(raw, key, 1) for key in known}
+    if "stores" in raw:
+        header["stores"] = _int(raw, "stores", 1, max(STORES) + 1)
     header |= {key: _ints(raw, key, low=1) for key in ("input", "output", "board") if key in raw}
     if "board" in header:
         header["ports"] = _ints(raw, "ports", 4 * len(header["board"]) + 4, high=FARTHEST)
+    if "multicast" in raw:
+        header["multicast"] = _int(raw, "multicast", 1, 2)
     if "shapes" in raw:
         shapes = _is(raw["shapes"], dict, "shapes")
         header["shapes"] = {_is(name, str, "shapes"): _ints(shapes, name, low=1) for name in shapes}

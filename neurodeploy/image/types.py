@@ -87,7 +87,8 @@ class CoreImage:
 
     ``header``: timesteps, steps (after which an inference is over), routers_x, routers_y; on the host also the shapes
     ``input`` and ``output`` and ``shapes`` of all recordable nodes, and ``board`` and ``ports`` of a known topology
-    (:class:`neurodeploy.mapping.topology.Topology`). ``ports_of``: graph node that each port belongs to.
+    and ``multicast``, 1 where packets are (:class:`neurodeploy.mapping.topology.Topology`). ``ports_of``: graph node
+    that each port belongs to.
     ``tables``: the stored arrays by name (:data:`neurodeploy.image.TABLES`).
     """
 

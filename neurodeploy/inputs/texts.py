@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .. import guarded
+from .. import extras, guarded
 from ..array import Array
 from ..datasets import DataSet, Split
-from ..errors import EnvironmentProblem, NeurodeployError, Problem, UsageError, first_line
+from ..errors import NeurodeployError, Problem, UsageError, first_line
 from ..ir.graph import Graph
 from .samples import hidden, one_hot, tokens
 
@@ -191,10 +191,6 @@ def load(place: str) -> Tokenizer:
         return _fast(file) if file.is_file() and file.suffix == ".json" else _other(place)
     except NeurodeployError:
         raise
-    except ImportError as error:
-        fix = "pip install 'neurodeploy[hf]'"
-        cause = "tokenizers need the library of that name"
-        raise EnvironmentProblem(Problem("ND115", cause, "tokenizers", str(error), "", (fix,))) from error
     except Exception as error:  # each kind of file has its own
         cause, limit = "the tokenizer cannot be read", "tokenizer.json, or a folder that transformers reads"
         raise UsageError(Problem("ND929", cause, place, first_line(error), limit, (_GIVE,))) from error
@@ -205,14 +201,16 @@ _GIVE = "--set reader.tokenizer=FOLDER, one that holds tokenizer.json or vocab.t
 
 def _fast(file: Path) -> Tokenizer:
     """By the library tokenizers, from one file."""
-    import tokenizers  # noqa: F401 - a library that is missing is missed here
+    extras.require(
+        "hf", "tokenizers of texts", package="tokenizers"
+    )  # missed here, not in a copy of the process
 
     return _guarded(str(file), _of_file, guarded.SECONDS)
 
 
 def _other(place: str) -> Tokenizer:
     """By transformers, from the files that older tokenizers are made of."""
-    import transformers  # noqa: F401 - once, not in every copy of the process
+    extras.require("hf", "older tokenizers")  # once, not in every copy of the process
 
     return _guarded(place, _of_folder, guarded.SECONDS if Path(place).exists() else DOWNLOAD)
 

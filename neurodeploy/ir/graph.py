@@ -19,12 +19,17 @@ Kind = TypeVar("Kind", bound=Node)
 Passes = Callable[[Node], bool]  # whether a walk looks through a node to what lies behind it
 
 
+#: places for what is kept of tokens that take turns
+STORES = (1, 2)
+
+
 @dataclass(frozen=True)
 class Header:
     """Facts about the whole graph: one tick is described by the nodes, ``timesteps`` ticks make an inference.
 
     ``copies``: of the layers that tokens pass through one after the other, by segment (:mod:`..passes._turns`), the
-    last for all further ones; none: each token has its own neurons.
+    last for all further ones; none: each token has its own neurons. ``stores``: places for what is kept of these
+    tokens, which the samples of a pipeline use in turn.
     """
 
     name: str = "network"
@@ -32,6 +37,7 @@ class Header:
     timesteps: int = 1
     method: str = ""
     copies: tuple[int, ...] = ()
+    stores: int = 1
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 

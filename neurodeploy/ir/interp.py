@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -252,13 +253,13 @@ def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:
 
 
 def _product(node: Product, args: list[Array], tick: _Tick) -> Array:
-    a, b = args
+    (a, b), met = node.used(*args), partial(contract, node.einsum)
     if node.timing == "cumulative":
         s_a, s_b, p, y = tick.state.get(node.name, (0, 0, 0, 0))
         s_b = tick.saturate(node, s_b + b, REGISTER_BITS)
-        p = p + contract(node.einsum, a, s_b)
+        p = p + node.met(met, a, s_b)
         if tick.t > 1:
-            p = p + contract(node.einsum, s_a, b)
+            p = p + node.met(met, s_a, b)
         p = tick.saturate(node, p, REGISTER_BITS)
         s_a = tick.saturate(node, s_a + a, REGISTER_BITS)
         y_now = scaled(node, p, tick) if tick.integer else p * node.scale / (tick.t if node.mean else 1)
@@ -268,7 +269,7 @@ def _product(node: Product, args: list[Array], tick: _Tick) -> Array:
         held = tick.state.get(node.name, 0 * b)
         spoke = (b != 0).any(axis=tuple(range(1, b.ndim)), keepdims=True)
         b = tick.state[node.name] = np.where(spoke, b, held)
-    p = contract(node.einsum, a, b)
+    p = node.met(met, a, b)
     return tick.fitted(node, scaled(node, p, tick)) if tick.integer else p * node.scale
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -151,6 +152,8 @@ def _neuron(node: Neuron, args: list[Bounds], graph: Graph) -> Bounds:
 
 def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
     a, b = args
+    (a_lo, b_lo), (a_hi, b_hi) = node.used(a.lo, b.lo), node.used(a.hi, b.hi)
+    a, b = Bounds(a_lo, a_hi, a.proven), Bounds(b_lo, b_hi, b.proven)
     if node.timing != "cumulative":
         b = _hull([b, Bounds(np.zeros_like(b.lo), np.zeros_like(b.hi))]) if node.timing == "held" else b
         p, rates = _contracted(node, a, b, graph), len(np.atleast_1d(node.rescale[0])) if node.rescale else 1
@@ -166,12 +169,16 @@ def _product(node: Product, args: list[Bounds], graph: Graph) -> Bounds:
 def _contracted(node: Product, a: Bounds, b: Bounds, graph: Graph) -> Bounds:
     """Bounds of the einsum: centre and radius of every summand added up, and no more than equal extreme summands."""
     (ma, ra), (mb, rb) = (((x.lo + x.hi) / 2, (x.hi - x.lo) / 2) for x in (a, b))
-    centre = contract(node.einsum, ma, mb)
-    spread = contract(node.einsum, np.abs(ma) + ra, rb) + contract(node.einsum, ra, np.abs(mb))
+    met = partial(contract, node.einsum)
+    centre = node.met(met, ma, mb)
+    spread = node.met(met, np.abs(ma) + ra, rb) + node.met(met, ra, np.abs(mb))
     ends = [x * y for x in (a.lo.min(), a.hi.max()) for y in (b.lo.min(), b.hi.max())]
     count = contracted(graph, node)
-    lo = np.maximum(np.floor(centre - spread), count * min(ends))
-    hi = np.minimum(np.ceil(centre + spread), count * max(ends))
+    least, most = min(ends), max(ends)
+    if node.shown is not None:  # some elements add up less, or nothing
+        least, most = min(least, 0.0), max(most, 0.0)
+    lo = np.maximum(np.floor(centre - spread), count * least)
+    hi = np.minimum(np.ceil(centre + spread), count * most)
     return Bounds(lo, hi, a.proven and b.proven)
 
 

@@ -126,6 +126,10 @@ class MicroOp(Member):
         """
         return None
 
+    def hides(self, params: Params) -> Array | None:
+        """Which elements of a row do not matter and become exactly 0, broadcasting to its value; None: none."""
+        return None
+
     def example(self, width: int) -> Params:
         """Typical source parameters for a row of ``width``, with which the conformance tests run every operator."""
         return {}

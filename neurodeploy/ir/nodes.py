@@ -7,7 +7,7 @@ by connection, constants) are kept in the narrowest type that holds them, whatev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -142,6 +142,8 @@ class Product(Node):
     Where ``mean`` is False, Y(t) = P(t): the operands are differences, and the output is the change of their product.
     At the integer level ``rescale`` holds arrays (multiplier[T], shift[T]) applied at tick t to P (cumulative, the
     1/t of a mean included) or to the product itself (instant); None means the product is passed on exactly.
+    ``shown``: two letters, both of one operand or of the result, and a boolean table over their indices: terms for
+    which it is False are left out, so elements of the result that have no others are 0. Not of ``held`` products.
     """
 
     equation: str
@@ -149,11 +151,56 @@ class Product(Node):
     mean: bool = True
     scale: float = 1.0
     rescale: tuple[Array, Array] | None = None
+    shown: tuple[str, Array] | None = None
 
     @cached_property
     def einsum(self) -> Equation:
         """The equation as a value; ValueError where the text is none."""
         return Equation.parse(self.equation)
+
+    def terms_of(self, letters: str) -> Array | None:
+        """Which terms are shown, along the axes ``letters`` (1 long where they do not matter); None: one lacks."""
+        if self.shown is None or not set(self.shown[0]) <= set(letters):
+            return None
+        pair, table = self.shown
+        turned = table if letters.index(pair[0]) < letters.index(pair[1]) else table.T
+        return turned.reshape([table.shape[pair.index(c)] if c in pair else 1 for c in letters])
+
+    def used(self, a: Array, b: Array) -> tuple[Array, Array]:
+        """Operands (..., *shape), 0 where no term with them is shown."""
+        left, right = self.terms_of(self.einsum.left), self.terms_of(self.einsum.right)
+        return a if left is None else a * left, b if right is None else b * right
+
+    def met(self, contract: Callable[[Array, Array], Array], a: Array, b: Array) -> Array:
+        """What ``contract`` makes of operands (..., *shape), without the terms that are not shown."""
+        found, out = contract(*self.used(a, b)), self.terms_of(self.einsum.out)
+        return found if out is None else found * out
+
+    def pairs(self, a: Array, b: Array) -> Array:
+        """Non-zero pairs that operands (T, B, ...) meet in terms that are shown, (T,)."""
+        equation = self.einsum
+        if self.shown is None or any(self.terms_of(c) is not None for c in (equation.left, equation.right)):
+            return equation.pairs(*self.used(a, b))
+        pair, table = self.shown  # one of each operand
+        if pair[0] in equation.right:
+            pair, table = pair[::-1], table.T
+        x, y = pair[0], pair[1]
+        both = "".join(c for c in equation.left if c in equation.right)
+        often_a = np.einsum(f"YZ{equation.left}->YZ{both}{x}", (a != 0).astype(np.int64))
+        often_b = np.einsum(f"YZ{equation.right}->YZ{both}{y}", (b != 0).astype(np.int64))
+        often_a = often_a @ table.astype(np.int64)
+        met: Array = (often_a * often_b).sum(axis=tuple(range(1, often_a.ndim)))
+        return met
+
+    def narrowed(self, kept: Mapping[str, Array]) -> dict[str, Array]:
+        """For each letter the indices in any term of elements of the result that have some; one where none is."""
+        if self.shown is None:
+            return dict(kept)
+        letters, table = self.shown
+        x, y = (kept.get(c, np.arange(n)) for c, n in zip(letters, table.shape, strict=True))
+        part = table[np.ix_(x, y)]
+        met = (x[part.any(axis=1)], y[part.any(axis=0)]) if part.any() else (x[:1], y[:1])
+        return {**kept, **dict(zip(letters, met, strict=True))}
 
     def factor(self, t: int) -> tuple[Array | int, Array | int]:
         """Multiplier and shift at tick ``t``, the last ones from where they end; 1 and 0 where nothing is rescaled."""

@@ -96,7 +96,24 @@ def _positions(sizes: Sizes, window: Sizes, stride: Sizes) -> Sizes:
 
 def _product(node: Product, inputs: list[Sizes], declared: Sizes) -> Sizes:
     _count(inputs, 2)
+    if node.shown is not None:
+        _shown(node, node.einsum.sizes(*inputs))
     return node.einsum.shape(*inputs)
+
+
+def _shown(node: Product, sizes: dict[str, int]) -> None:
+    """Refuse terms that are left out by something else than two letters of one place, or where nothing is left."""
+    letters, table = node.shown or ("", np.zeros(()))
+    places = (node.einsum.left, node.einsum.right, node.einsum.out)
+    known = len(letters) == len(set(letters)) == 2 and any(set(letters) <= set(place) for place in places)
+    if not known or node.timing == "held" or node.einsum.repeats:
+        raise ValueError(f"terms shown by {letters!r} of a {node.timing} product {node.equation}")
+    if table.dtype != bool or table.shape != tuple(sizes[c] for c in letters):
+        raise ValueError(
+            f"a table {table.dtype} {table.shape} of the terms shown, for {letters!r} of {sizes}"
+        )
+    if not (table.any(axis=0).all() and table.any(axis=1).all()):
+        raise ValueError(f"an index of {letters!r} has no term that is shown")
 
 
 def _sum(node: Sum, inputs: list[Sizes], declared: Sizes) -> Sizes:

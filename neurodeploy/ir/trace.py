@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -65,7 +66,7 @@ EVENT_KINDS = (
     "stock_updates",  # those of the chip's own neuron models
     "program_ops",  # operations of the programs of all other models
     "spikes",  # non-zero values a population sends (each element once per tick, however many destinations)
-    "packets_out",  # one per spike and destination core (or host)
+    "packets_out",  # one per spike and destination core (or host); where packets are multicast, one per spike
     "packets_in",  # packets received
     "memory_reads",  # 64-bit words of synapse memory read for them
     "message_bits",  # bits of the packets sent
@@ -83,12 +84,35 @@ class Flows:
 
     ``ends`` (pairs, 2): sender and receiver as positions among the cores of the counts, -1 is the host. ``packets``
     (pairs, steps) counts with the step in which they are sent. ``spans`` (pairs, 2): first and last place, among all
-    that the sender's programs can send, of what goes to this receiver; it says who comes first, not when.
+    that the sender's programs can send, of what goes to this receiver; it says who comes first, not when. Where packets
+    are multicast, ``rows`` (pairs,) says which row of both each pair has: pairs of one row are reached by the same
+    packets. Where it is empty, each has its own.
     """
 
     ends: Array = field(default_factory=lambda: np.zeros((0, 2), dtype=np.int64))
     packets: Array = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     spans: Array = field(default_factory=lambda: np.zeros((0, 2), dtype=np.float32))
+    rows: Array = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    @property
+    def reached(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Sender and receivers of each row."""
+        if len(self.rows) != len(self.ends):
+            return [(source, (target,)) for source, target in self.ends.tolist()]
+        found: dict[int, tuple[int, tuple[int, ...]]] = {}
+        for row, (source, target) in zip(self.rows.tolist(), self.ends.tolist(), strict=True):
+            found[row] = source, (*found.get(row, (source, ()))[1], target)
+        return [found[row] for row in sorted(found)]
+
+    @classmethod
+    def of(
+        cls, reached: Sequence[tuple[int, Sequence[int]]], packets: Array, spans: Array, multicast: bool
+    ) -> Flows:
+        """Those of rows of a sender and its receivers."""
+        ends = [(source, target) for source, targets in reached for target in targets]
+        rows = np.repeat(np.arange(len(reached)), [len(targets) for _, targets in reached])
+        pairs = np.array(ends, dtype=np.int64).reshape(-1, 2)
+        return cls(pairs, packets, spans, rows if multicast else np.zeros(0, dtype=np.int64))
 
 
 @dataclass

@@ -84,7 +84,7 @@ def _micro(node: Any) -> Hashable:
 #: what else counts about a kind
 DETAILS: dict[type[Node], Any] = {
     Synapse: lambda n: (n.op, n.weight.shape, n.stride, n.padding, n.groups),
-    Product: lambda n: (n.equation, n.timing),
+    Product: lambda n: (n.equation, n.timing, n.shown and (n.shown[0], n.shown[1].tobytes())),
     Reduce: lambda n: (n.axes, n.keepdims, n.window, n.stride, n.padding),
     View: lambda n: (n.op, n.args),
     Delay: lambda n: (n.steps, n.keeps),

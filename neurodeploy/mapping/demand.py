@@ -197,11 +197,12 @@ class Accounting:
         return replace(read, region=region(models, read.region.shape)).axons
 
     def _kept(self, node: Node, operand: int, read: Read, tile: Tile) -> int:
-        """Words of what is kept of an input, for every token and tick."""
+        """Words of what is kept of an input, for every token and tick, in every place that samples use in turn."""
         if read.source in self.constants or not self.taken.kept(node, operand):
             return 0
         size = tile.size(node.name) if isinstance(node, Delay) else read.region.size
-        return -(-size * self.taken.ticks * message_bits(self.graph, read.source) // WORD)
+        kept = self.taken.stores * self.taken.ticks * message_bits(self.graph, read.source)
+        return -(-size * kept // WORD)
 
     @cached_property
     def turning(self) -> dict[str, int]:

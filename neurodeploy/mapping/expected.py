@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -79,7 +79,8 @@ def per_tick(accounting: Accounting, tile: Tile, turn: bool = False) -> Array:
             taken[read.source, accounting.channels.get(read.source, -1), share].append(read.region)
             if isinstance(node, Product) and node.timing == "cumulative":
                 # The running sums of an operand are added up anew in every turn.
-                again = accounting.taken.turns(node.name) if kept and not turn else 1
+                again: float = accounting.taken.turns(node.name) if kept and not turn else 1
+                again *= accounting.taken.share(node, operand) if kept else 1
                 added = again * activity(accounting.graph, read.source).over(read.region)
                 found["microcode_ops"] += added
                 found["state_accesses"] += added
@@ -240,7 +241,8 @@ def _received(accounting: Accounting, node: Node, time: Mapping[str, float]) -> 
             words = outputs * bits / WORD
         arrival = time["packets_in"] + words * time["memory_reads"]
         if isinstance(node, Product) and node.timing == "cumulative":
-            again = accounting.taken.turns(node.name) if accounting.taken.kept(node, operand) else 1
+            kept = accounting.taken.kept(node, operand)
+            again = accounting.taken.turns(node.name) * accounting.taken.share(node, operand) if kept else 1
             arrival += again * (time["microcode_ops"] + time["state_accesses"])
         found = found + met * arrival
     return found
@@ -259,7 +261,7 @@ def _met(graph: Graph, node: Node, operand: int, came: Array) -> Array:
     if isinstance(node, Product):
         ones = np.ones(graph.shape(node.inputs[1 - operand]), dtype=np.float32)
         pair = (came, ones) if operand == 0 else (ones, came)
-        found: Array = interp.contract(node.einsum, *(x[None] for x in pair))[0]
+        found: Array = node.met(partial(interp.contract, node.einsum), *(x[None] for x in pair))[0]
         return found
     if isinstance(node, Reduce):
         return _summed(node, came)
@@ -329,7 +331,7 @@ def _product(graph: Graph, node: Product) -> Amounts:
 
 
 def _pairs(node: Product, a: Array, b: Array) -> Array:
-    met: Array = interp.contract(node.einsum, a[None], b[None])[0]
+    met: Array = node.met(partial(interp.contract, node.einsum), a[None], b[None])[0]
     return met
 
 

@@ -7,6 +7,7 @@
     cores = ["0:12", "0:13", ...]          # chip:core of each tile, in order of their first elements
 
     streams = 2                            # first, before all layers: copies of all that say nothing; 0: none
+    stores = 2                             # places for what is kept of tokens in turn, for samples that overlap
 
 A name is that of a layer (its ``group`` in layers.csv) or a shell wildcard; later rules win, key by key. What no rule
 says is found as ever. Cores of a chip are numbered router by router, neighbours first along x. A core may appear in
@@ -29,6 +30,7 @@ from typing import Any
 from ..array import Array
 from ..config import read_toml
 from ..errors import Problem, UsageError, unknown_name
+from ..ir.graph import STORES
 from ..ir.trace import Router
 from ..target import Target
 from .groups import Population
@@ -69,16 +71,19 @@ class Given:
     """The rules of a mapping file, by the names or wildcards of layers; none where there is no file.
 
     ``streams``: copies of each layer that take the tokens in turn, 0: all tokens in space, None: not said.
+    ``stores``: places for what is kept of tokens that take turns, None: not said.
     """
 
     file: str = ""
     rules: Mapping[str, Rule] = field(default_factory=dict)
     streams: int | None = None
+    stores: int | None = None
 
     @property
     def sha256(self) -> str | None:
         """Of what is said, whatever the spelling; None where there is no file."""
-        said = [*self.rules.items(), *([self.streams] if self.streams is not None else [])]
+        whole = (("streams", self.streams), ("stores", self.stores))
+        said = [*self.rules.items(), *(pair for pair in whole if pair[1] is not None)]
         return hashlib.sha256(repr(said).encode()).hexdigest() if self.file else None
 
     def where(self, layer: str, key: str = "") -> str:
@@ -101,16 +106,19 @@ def read(file: str | Path | None) -> Given:
     if problems := list(islice(_problems(Given(str(file)), tables), MOST)):
         raise UsageError(problems)
     rules = {name: _rule(**said) for name, said in tables.get("layer", {}).items()}
-    return Given(str(file), rules, tables.get("streams"))
+    return Given(str(file), rules, tables.get("streams"), tables.get("stores"))
 
 
 def _problems(given: Given, tables: Mapping[str, Any]) -> Iterator[Problem]:
     """What is wrong with the tables of a mapping file."""
-    for key in tables.keys() - {"layer", "streams"}:
-        yield unknown_name("ND521", "key", key, ("layer", "streams"), f"{given.file}: {key}")
+    for key in tables.keys() - {"layer", "streams", "stores"}:
+        yield unknown_name("ND521", "key", key, ("layer", "streams", "stores"), f"{given.file}: {key}")
     streams = tables.get("streams", 0)
     if type(streams) is not int or not 0 <= streams < MOST_RULES:
         yield _wrong(f"{given.file}: streams", streams, "a number of copies, 0 for none")
+    stores = tables.get("stores", 1)
+    if type(stores) is not int or stores not in STORES:
+        yield _wrong(f"{given.file}: stores", stores, "1, or 2 where samples take turns in what is kept")
     layers = tables.get("layer", {})
     if not isinstance(layers, dict):
         yield _wrong(f"{given.file}: layer", layers, "tables [layer.NAME]")

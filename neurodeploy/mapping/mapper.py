@@ -38,14 +38,14 @@ PLACEMENT = "metis-annealing"
 WEIGHED = ("synapse_words", "total_words")
 
 
-def prepared(graph: Graph, target: Target, *copies: int) -> Graph:
+def prepared(graph: Graph, target: Target, *copies: int, stores: int = 1) -> Graph:
     """The integer graph as the mapper takes it: rewritten as the layouts ask for, then balanced.
 
     ``copies`` of the layers that tokens pass through one after the other, by segment, the last for all further ones;
-    none, or 0: each token has its own neurons.
+    none, or 0: each token has its own neurons. ``stores``: places for what is kept of their tokens.
     """
     copies = copies if any(copies) else ()
-    graph = replace(graph, header=replace(graph.header, copies=copies))
+    graph = graph.with_header(copies=copies, stores=stores if copies else 1)
     for layout in LAYOUTS.values():
         graph = layout.rewrite(graph, target)
     return balance(graph, target.limits.delay_steps.value)
@@ -158,6 +158,7 @@ def placed(found: Planned, placement: str = PLACEMENT, seen: MappingABC[str, int
     notes |= {"search": outcome(plan, len(cores)), **_travelled(plan.flows.between(hosted), spots, target)}
     if graph.header.copies:
         notes["streams"] = [turns(graph).of_segment(i) for i in range(turns(graph).segments)]
+        notes["stores"] = graph.header.stores
     if looked_up := [node.name for node in graph.of(Synapse) if node.hosted]:
         notes["hosted"] = looked_up
     system = target.name, target.chips, target.cores

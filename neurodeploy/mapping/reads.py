@@ -74,11 +74,13 @@ def elsewhere(graph: Graph) -> dict[str, Array]:
     for node in graph:
         shape = graph.shape(node.name)
         whole = region(np.arange(prod(shape)), shape)
-        wanted = [(graph.output.name, whole)] if isinstance(node, Output) else []
+        wanted = [(graph.output.name, whole.indices)] if isinstance(node, Output) else []
         if crosses(node):
-            wanted = [(read.source, read.region) for read in reads(graph, node, whole, channels)]
-        for value, part in wanted:
-            found.setdefault(value, np.zeros(prod(graph.shape(value)), dtype=bool))[part.indices] = True
+            parts = (read.region.indices for read in reads(graph, node, whole, channels))
+            needed = ((i, flat[fed(graph, node, i, flat)]) for i, flat in enumerate(parts))
+            wanted = [(node.inputs[i], flat) for i, flat in needed]
+        for value, flat in wanted:
+            found.setdefault(value, np.zeros(prod(graph.shape(value)), dtype=bool))[flat] = True
     return found
 
 
@@ -128,11 +130,26 @@ def _product(graph: Graph, node: Product, out: Region) -> list[Region]:
     if node.timing == "held":
         # A held operand is replaced as a whole: a core must see every element to know whether any spoke.
         kept = {c: indices for c, indices in kept.items() if c not in right}
+    kept = used(graph, node, kept)
     found = []
     for letters, shape in zip((left, right), map(graph.shape, node.inputs), strict=True):
         axes = (kept[c] if c in kept else every(n) for c, n in zip(letters, shape, strict=True))
         found.append(Region(shape, tuple(axes)))
     return found
+
+
+def used(graph: Graph, node: Product, kept: Mapping[str, Array]) -> dict[str, Array]:
+    """For each letter of a product the indices that elements of the result use; all where each turn uses others."""
+    return dict(kept) if graph.header.copies else node.narrowed(kept)
+
+
+def fed(graph: Graph, node: Node, operand: int, flat: Array) -> Array:
+    """Which of the elements of an input are sent to a node: to a product none without a term that is shown."""
+    if not isinstance(node, Product) or graph.header.copies:
+        return np.ones(len(flat), dtype=bool)
+    mask = node.terms_of((node.einsum.left, node.einsum.right)[operand])
+    shape = graph.shape(node.inputs[operand])
+    return np.ones(len(flat), dtype=bool) if mask is None else np.broadcast_to(mask, shape).ravel()[flat]
 
 
 def _reduce(graph: Graph, node: Reduce, out: Region) -> Region:
@@ -155,8 +172,21 @@ def departures(graph: Graph, node: Node, operand: int) -> Array | int:
     """Connections that leave each element of an input of an entry: an array over its shape, or one number for all."""
     if isinstance(node, Product):
         a, b = node.inputs
-        own = (node.einsum.left, node.einsum.right)[operand]
-        return prod(n for c, n in node.einsum.sizes(graph.shape(a), graph.shape(b)).items() if c not in own)
+        own, sizes = (
+            (node.einsum.left, node.einsum.right)[operand],
+            node.einsum.sizes(graph.shape(a), graph.shape(b)),
+        )
+        if node.shown is None:
+            return prod(n for c, n in sizes.items() if c not in own)
+        letters, table = node.shown
+        gone = tuple(i for i, c in enumerate(letters) if c not in own)
+        met = table.sum(axis=gone, keepdims=True) * prod(
+            n for c, n in sizes.items() if c not in own + letters
+        )
+        left = [c for c in own if c in letters]
+        turned = met.T if left == list(letters[::-1]) else met
+        each = turned.reshape([sizes[c] if c in letters else 1 for c in own])
+        return np.broadcast_to(each, tuple(sizes[c] for c in own))
     if isinstance(node, Synapse) and node.op == "dense":
         return int(node.weight.shape[0])
     shape, out = graph.shape(node.inputs[0]), graph.shape(node.name)

@@ -1,8 +1,12 @@
-"""The way of a packet: in a chip from router to router, x first, then y, and from chip to chip (:mod:`.topology`)."""
+"""The way of a packet: in a chip from router to router, x first, then y, and from chip to chip (:mod:`.topology`).
+
+A packet has one destination (:func:`route`), or, where :attr:`.Topology.multicast` says so, all of a message
+(:func:`tree`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -26,6 +30,16 @@ def route(source: Core | Router | None, target: Core | Router | None, topology: 
         links += [*_mesh(at, crossing.start), crossing]
         at = crossing.end
     return [*links, *_mesh(at, end)]
+
+
+def tree(
+    source: Core | Router | None, targets: Iterable[Core | Router | None], topology: Topology
+) -> list[Link]:
+    """Links that one packet to some cores takes, each once and behind those that lead to it: the ways of all together.
+
+    Dimension-ordered ways from one core that have parted never meet again.
+    """
+    return [*dict.fromkeys(link for target in targets for link in route(source, target, topology))]
 
 
 def _crossings(source: Router | None, target: Router | None, topology: Topology) -> Sequence[Link]:

@@ -18,7 +18,7 @@ from ..array import Array
 from ..errors import Problem, UsageError
 from ..ir.graph import Graph
 from ..ir.trace import EVENT_KINDS
-from ..passes.balance import Turns, turns
+from ..passes.balance import Turns, period, turns
 from ..price import Range, barrier_ns, lasting, overhead, stages
 from ..target import Target
 from .crowding import LEVEL
@@ -26,7 +26,7 @@ from .demand import stored_words
 from .given import SHOWN, Given, of_layers
 from .groups import populations
 from .mapper import Planned, planned, prepared
-from .objectives._base import Objective
+from .objectives._base import OBJECTIVES, Objective
 from .outcome import SPACE, TURNS
 from .plan import Cost
 from .repeats import Cuts
@@ -112,12 +112,29 @@ class _Search:
     cuts: Cuts = field(default_factory=dict)
 
     def plan(self, *copies: int) -> Planned:
-        """The plan with so many copies by segment."""
-        turned = prepared(self.graph, self.target, *copies)
-        found = planned(turned, self.target, self.optimise, self.given, self.most, self.cuts)
-        self.cuts = found.cuts
+        """The plan with so many copies by segment, in a pipeline with two places for what is kept where that gains."""
+        stores = self.given.stores or (2 if self._gains(copies) else 1)
+        found = self._planned(copies, stores)
+        tight = not found.fits or len(found.hosted) >= min(
+            self.target.cores, self.most.cores or self.target.cores
+        )
+        if self.given.stores is None and stores > 1 and tight:
+            found = min(self._planned(copies, 1), found, key=self._rank)
         self.made[copies] = Weighed(self._rank(found), found.plan.cost)
         return found
+
+    def _planned(self, copies: tuple[int, ...], stores: int) -> Planned:
+        turned = prepared(self.graph, self.target, *copies, stores=stores)
+        found = planned(turned, self.target, self.optimise, self.given, self.most, self.cuts)
+        self.cuts = found.cuts
+        return found
+
+    def _gains(self, copies: tuple[int, ...]) -> bool:
+        """Whether samples of a pipeline follow each other sooner where what is kept has two places."""
+        if not (any(copies) and OBJECTIVES.named(self.optimise, "ND514", "objective").pipelined):
+            return False
+        one, two = (period(self.graph.with_header(copies=copies, stores=n)) for n in (1, 2))
+        return two < one
 
     def better(self, best: Planned, *copies: int) -> Planned | None:
         """The plan with so many copies by segment if that ranks before the best; each is tried once."""
@@ -209,6 +226,7 @@ class Outlook:
 
     By segment: ``work_ns`` of a tick of all tokens on one core, that of what cannot be parted (``atom_ns``), steps from
     its first layer to its last (``depth``), and ``cores`` that one copy fills with its weights and with what it keeps.
+    ``waiting``: those that wait for the last token of what is before them, the first included; others work beside it.
     ``least``: cores of tokens in space, ``most``: of the target or budget.
     """
 
@@ -220,6 +238,7 @@ class Outlook:
     atom_ns: Array
     depth: Array
     cores: Array
+    waiting: Array
     least: int
     most: int
     events_pj: float
@@ -230,6 +249,7 @@ class Outlook:
         plan, target = space.plan, space.plan.target
         work, atom, words = np.zeros((3, one.segments))
         levels: list[set[int]] = [set() for _ in range(one.segments)]
+        waits = np.arange(one.segments) == 0
         for name, tiling in plan.tilings.items():
             accounting = tiling.accounting
             group = accounting.group
@@ -241,11 +261,14 @@ class Outlook:
                 atom[segment] = max(atom[segment], whole / len(accounting.cells.homes[0]))
                 words[segment] += sum(stored_words(accounting, one, n) for n in group.entries)
                 levels[segment].add(group.depth)
+                known = [node for node in group.entries if node.name in one.segment]
+                late = (one.wait(node, i) for node in known for i in range(len(node.inputs)))
+                waits[segment] |= any(steps >= one.ticks for steps in late)
         room = target.limits.total_words.value or words.sum() or 1
         limit = min(target.cores, most.cores or target.cores)
         depth = np.array([max(found, default=0) - min(found, default=0) for found in levels])
-        return cls(space.objective, target, one.ticks, one.tokens, work, atom, depth, words / room, plan.cores,
-                   limit, plan.events_pj)  # fmt: skip
+        return cls(space.objective, target, one.ticks, one.tokens, work, atom, depth, words / room,
+                   np.flatnonzero(waits), plan.cores, limit, plan.events_pj)  # fmt: skip
 
     @cached_property
     def in_space(self) -> float:
@@ -270,11 +293,11 @@ class Outlook:
         barrier = barrier_ns(self.target.model_copy(update={"chips": chips}), LEVEL)
         # Each segment has its share of the cores, by its work: they hold its weights.
         each_ns = np.maximum(np.maximum(self.atom_ns, barrier), self.work_ns.sum() / (turns * cores))
-        steps = self.ticks * turns + self.depth
-        latency = float((steps * each_ns).sum())
-        flowing = overhead(
-            cores, chips, int(steps.sum()), Range(latency, latency, latency), self.target
-        ).values()
+        taking = self.ticks * turns
+        running = np.maximum.reduceat(taking * each_ns, self.waiting).sum()
+        steps = self.depth.sum() + np.maximum.reduceat(taking, self.waiting).sum()
+        latency = float((self.depth * each_ns).sum() + running)
+        flowing = overhead(cores, chips, int(steps), Range(latency, latency, latency), self.target).values()
         energy = self.events_pj + sum(each.nominal for _, each in flowing)
         period = float((self.ticks * turns * each_ns).max(initial=0))
         return self.objective.least(Cost(cores, chips, energy, latency, period))

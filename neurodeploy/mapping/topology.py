@@ -27,40 +27,42 @@ HOST_PORT = (0, 0)
 class Topology:
     """``sides``: chips along all axes of the board but the last, none without a board.
 
-    ``ports``: the router of each direction; the opposite of direction d is d ^ 1.
+    ``ports``: the router of each direction; the opposite of direction d is d ^ 1. ``multicast``: a message to several
+    cores is one packet, copied where their ways part, and not one for each of them.
     """
 
     sides: tuple[int, ...] = ()
     ports: tuple[tuple[int, int], ...] = (HOST_PORT, HOST_PORT)
+    multicast: bool = False
 
     @classmethod
     def of(cls, target: Target) -> Topology:
         """That of a target; a port of which it says nothing is in the middle of its edge, of its mesh for z."""
         board, chip = target.board, target.chip
         if not board.chips_x:
-            return cls()
+            return cls(multicast=chip.multicast)
         x, y = (chip.routers_x - 1) // 2, (chip.routers_y - 1) // 2
         middles = (chip.routers_x - 1, y), (0, y), (x, chip.routers_y - 1), (x, 0), (x, y), (x, y)
         sides = (board.chips_x, board.chips_y) if board.chips_y else (board.chips_x,)
         named = zip(PORTS, middles[: 2 * len(sides) + 2], strict=False)
-        return cls(sides, tuple(getattr(board, name) or middle for name, middle in named))
+        return cls(sides, tuple(getattr(board, name) or middle for name, middle in named), chip.multicast)
 
     @classmethod
     def read(cls, header: Mapping[str, Any]) -> Topology:
         """That of the header of a memory image."""
+        multicast = bool(header.get("multicast"))
         if "board" not in header:
-            return cls()
+            return cls(multicast=multicast)
         flat = header["ports"]
-        return cls(tuple(header["board"]), tuple(zip(flat[::2], flat[1::2], strict=True)))
+        return cls(tuple(header["board"]), tuple(zip(flat[::2], flat[1::2], strict=True)), multicast)
 
     @property
-    def header(self) -> dict[str, tuple[int, ...]]:
+    def header(self) -> dict[str, int | tuple[int, ...]]:
         """What a memory image says of it."""
-        return (
-            {"board": self.sides, "ports": tuple(n for port in self.ports for n in port)}
-            if self.sides
-            else {}
-        )
+        found: dict[str, int | tuple[int, ...]] = {}
+        if self.sides:
+            found |= {"board": self.sides, "ports": tuple(n for port in self.ports for n in port)}
+        return found | {"multicast": 1} if self.multicast else found
 
     def spots(self, chips: Array) -> Array:
         """(axes, ...) where chips lie on the board."""

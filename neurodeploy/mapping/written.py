@@ -18,7 +18,8 @@ HEAD = """\
 # How every layer is cut, and on which cores its tiles lie. Give it back, wholly or in part, with --mapping FILE;
 # what is left out is found again. layout: parts per axis; cores: chip:core of each tile, in order of first elements.
 # "host": a table of token ids that the host looks up.
-# streams, or copies of a layer: on so many of it the tokens take turns, one after the other.
+# streams, or copies of a layer: on so many of it the tokens take turns, one after the other; stores: places for what
+# is kept of them, which the samples of a pipeline use in turn.
 """
 WIDTH = 118
 
@@ -28,10 +29,11 @@ def written(mapping: Mapping, target: Target) -> str:
     places = _places(mapping, target) if len(mapping.cores) <= target.cores else {}
     said = {*mapping.notes.get("streams", ())}
     streams = f"streams = {said.pop()}\n" if len(said) == 1 else ""
+    stores = f"stores = {mapping.notes['stores']}\n" if "stores" in mapping.notes else ""
     hosted = mapping.notes.get("hosted", ())
     layers = [g for g in mapping.groups if g.layout != HOST or g.name in hosted]
     tables = (_table(g.name, g.layout, places.get(g.name, ()), g.copies if said else 0) for g in layers)
-    return "\n".join([HEAD + streams, *tables])
+    return "\n".join([HEAD + streams + stores, *tables])
 
 
 def _places(mapping: Mapping, target: Target) -> dict[str, list[str]]:

@@ -97,6 +97,11 @@ class Softmax(RowOp):
         (e,) = summands(x, told, params)
         return rescale(e, (high << DIGIT_BITS) + low, shift), 0
 
+    def hides(self, params: Params) -> Array | None:
+        """Masked entries."""
+        mask = params.get("mask")
+        return None if mask is None else np.asarray(mask, dtype=bool)
+
     def quantize(self, params: Params, fixed: Fixed, interval: Interval, options: Params) -> QuantizedMicro:
         """Default unit 2^-15 (or 2^-(out_bits - 1)); any unit in [2^-23, 2^-4] is possible.
 

@@ -34,8 +34,8 @@ class Counting(NeuronModel):
 
     def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The step in state units. Raises ValueError where it is below one of them or above 2^22."""
-        ints = in_steps(params, in_scale, "state")
-        return Quantized(ints, self.code(ints), params["step"])
+        ints, worth = in_steps(params, in_scale, "state")
+        return Quantized(ints, self.code(ints), worth)
 
     def operations(self, params: Params) -> int:
         """Add, clip, a binary search over the switch points, one multiply, one subtract."""
@@ -43,14 +43,24 @@ class Counting(NeuronModel):
         return 5 + int(np.ceil(np.log2(points + 1)))
 
 
-def in_steps(params: Params, in_scale: Scale, what: str) -> dict[str, Any]:
-    """Integer parameters of steps and counts; ValueError where a step is below a unit of ``what``, or above 2^22."""
-    theta = np.rint(np.asarray(params["step"]) / np.asarray(in_scale)).astype(np.int64)
-    if theta.min() < 1:
-        raise ValueError(f"a quantisation step is smaller than one unit of the {what}")
+def in_steps(params: Params, in_scale: Scale, what: str) -> tuple[dict[str, Any], Scale]:
+    """Integer parameters of steps and counts, and what a count is worth.
+
+    A step for each channel is at least one unit of ``what``, and worth what its integer says: channels differ in size,
+    and small ones cannot say more than their integers do. Raises ValueError where a step for all is below a unit, and
+    where any is above 2^22.
+    """
+    step, unit = np.asarray(params["step"]), np.asarray(in_scale)
+    theta = np.rint(step / unit).astype(np.int64)
     if theta.max() > 1 << 22:
         raise ValueError(f"a quantisation step does not fit the width of the {what}")
-    return {"theta": theta, "positive": int(params["positive"]), "negative": int(params["negative"])}
+    counts = {"positive": int(params["positive"]), "negative": int(params["negative"])}
+    if step.ndim:
+        theta = np.maximum(theta, 1)
+        return {"theta": theta, **counts}, theta * unit
+    if theta.min() < 1:
+        raise ValueError(f"a quantisation step is smaller than one unit of the {what}")
+    return {"theta": theta, **counts}, params["step"]
 
 
 def counted(x: Any, v: Any, theta: Any, positive: int, negative: int, even: int) -> Values:

@@ -61,8 +61,8 @@ class SignedTracer(NeuronModel):
 
     def quantize(self, params: Params, in_scale: Scale, observed: float) -> Quantized:
         """The step in units of the input. Raises ValueError where it is below one of them or leaves 24 bits."""
-        ints = in_steps(params, in_scale, "input")
-        return Quantized(ints, self.code(ints), params["step"])
+        ints, worth = in_steps(params, in_scale, "input")
+        return Quantized(ints, self.code(ints), worth)
 
     def operations(self, params: Params) -> int:
         """Multiply, subtract, shift, four compares, three logic operations, an add."""

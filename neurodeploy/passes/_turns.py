@@ -12,7 +12,7 @@ token over to another of other copies, a Delay keeps it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
@@ -32,11 +32,36 @@ NUMBER = np.int32  # of a token: every element of every value has one
 
 
 @dataclass(frozen=True, eq=False)
+class Sight:
+    """What the tokens of a product see of an operand that is kept: ``table`` (tokens, indices along ``axis``).
+
+    ``first`` and ``last``: of each index the first and the last token of the operand's elements, 0: they have none.
+    """
+
+    table: Array
+    axis: int
+    shape: tuple[int, ...]
+    first: Array
+    last: Array
+
+    def of(self, tokens: Array) -> Array:
+        """Which indices each of some tokens sees, (tokens, indices); a token -1 sees none."""
+        seen: Array = self.table[tokens] & (tokens >= 0)[:, None]
+        return seen
+
+    def index(self, flat: Array) -> Array:
+        """The index of each of some elements of the operand."""
+        return np.unravel_index(flat, self.shape)[self.axis]
+
+
+@dataclass(frozen=True, eq=False)
 class Turns:
     """Tokens of the elements of every value that has any, and how many copies take them one after the other.
 
     ``ticks`` of a turn. ``token``: of each element, flat, numbered from 0; of values on the host the one that reads it.
     ``segment``: the number of that of each such value; ``copies``: of each segment, none where all is in space.
+    ``sights``: of operands of products that leave out terms, by product and operand; ``stores``: places for what is
+    kept, which samples use in turn.
     ``outside``: nodes of the host, which has all tokens at hand. ``problems``: why the network cannot be laid out so.
     """
 
@@ -47,6 +72,8 @@ class Turns:
     straight: Container[tuple[str, int]] = ()
     outside: Container[str] = ()
     problems: tuple[Problem, ...] = ()
+    sights: Mapping[tuple[str, int], Sight] = field(default_factory=dict)
+    stores: int = 1
     _slots: dict[int, tuple[Array, Array]] = field(default_factory=dict)
     _models: dict[tuple[int, int], Array] = field(default_factory=dict)
 
@@ -136,8 +163,25 @@ class Turns:
             return max(self._behind(source, node.name), 0) * self.ticks + 2
         if not self.mixed(node, operand):
             return 0
-        turns = max(self.last(source) - self.first(node.name), 0)
+        turns = max(self._ahead(node, operand), 0)
         return turns * self.ticks + (not isinstance(node, KEEPING))
+
+    def sight(self, node: Node, operand: int) -> Sight | None:
+        """What a product whose tokens take turns sees of an operand; None where each of its tokens sees all of it."""
+        return self.sights.get((node.name, operand)) if self.turn(node.name) is not None else None
+
+    def share(self, node: Node, operand: int) -> float:
+        """Share of an operand that is kept which a product uses in a turn, mean over turns."""
+        sight = self.sight(node, operand)
+        return 1.0 if sight is None else float(sight.table[np.unique(self.token[node.name])].mean())
+
+    def _ahead(self, node: Node, operand: int) -> int:
+        """Most turns by which anything of an input comes later in its turns than who needs it in those of the node."""
+        source, sight = node.inputs[operand], self.sight(node, operand)
+        if sight is None:
+            return self.last(source) - self.first(node.name)
+        token, index = np.nonzero(sight.table)
+        return int((sight.last[index] // self.of(source) - token // self.of(node.name)).max())
 
     def _behind(self, source: str, reader: str) -> int:
         """Most turns by which a token of the reader comes earlier in its turns than in those of the source."""
@@ -149,7 +193,11 @@ class Turns:
         source = node.inputs[operand]
         if isinstance(node, Delay) and source in self.token and node.name in self.token:
             return self._behind(node.name, source)
-        return self.last(node.name) - self.first(source)
+        sight = self.sight(node, operand)
+        if sight is None:
+            return self.last(node.name) - self.first(source)
+        token, index = np.nonzero(sight.table)
+        return int((token // self.of(node.name) - sight.first[index] // self.of(source)).max())
 
     def arriving(self, name: str, flat: Array) -> Array:
         """The elements that arrive where some are needed and kept: a copy sends to whom needs any of its tokens."""
@@ -214,6 +262,7 @@ class _Finder:
         self.token: dict[str, Array] = {}  # in the shape of the value
         self.known: dict[tuple[int, ...], list[Array]] = {}
         self.straight: set[tuple[str, int]] = set()
+        self.sights: dict[tuple[str, int], Sight] = {}
         self.problems: list[Problem] = []
         self.free = 1 << 20
 
@@ -231,12 +280,23 @@ class _Finder:
         sizes = {i: np.bincount(t[t >= 0].ravel()) for i, t in _distinct(self.token).items()}
         for node in (node for node in graph if node.name in self.token):
             self._alike(node, sizes[id(self.token[node.name])])
+            if isinstance(node, Product) and node.shown is not None:
+                self._seen(node, node.shown)
         if self.problems:
             return Turns(ticks, problems=tuple(self.problems))
         self.known.clear()
         flat = {name: self._once(token.ravel()) for name, token in self.token.items()}
         straight = frozenset(self.straight)
-        found = Turns(ticks, graph.header.copies, flat, self._segments(), straight, self.outside)
+        found = Turns(
+            ticks,
+            graph.header.copies,
+            flat,
+            self._segments(),
+            straight,
+            self.outside,
+            sights=self.sights,
+            stores=graph.header.stores,
+        )
         self._sent_once(found)
         return replace(found, problems=tuple(self.problems)) if self.problems else found
 
@@ -469,6 +529,33 @@ class _Finder:
         elif isinstance(node, View) and node.name not in self.outside:
             self._shown_alike(node, token.ravel())
 
+    def _seen(self, node: Product, shown: tuple[str, Array]) -> None:
+        """What each token of a product that leaves out terms sees of its operands."""
+        letters, table = shown
+        own = self.token[node.name]
+        numbers = 1 + max(int(token.max()) for token in self.token.values())
+        for place, by_token in ((0, table), (1, table.T)):
+            x, y = letters[place], letters[1 - place]
+            if x not in node.einsum.out:
+                continue
+            rows = np.moveaxis(own, node.einsum.out.index(x), 0).reshape(table.shape[place], -1)
+            if (rows != rows[:, :1]).any() or len(np.unique(rows[:, 0])) < len(rows):
+                continue
+            seen = np.zeros((numbers, by_token.shape[1]), dtype=bool)
+            seen[rows[:, 0]] = by_token
+            for operand, axes in enumerate((node.einsum.left, node.einsum.right)):
+                if y in axes:
+                    self.sights[node.name, operand] = self._sight(node.inputs[operand], seen, axes.index(y))
+            return
+        self._refuse("tokens of a product that leaves out terms do not tell these apart", node.name,
+                     f"terms by {letters!r} of {node.equation}", "an index for each token")  # fmt: skip
+
+    def _sight(self, source: str, seen: Array, axis: int) -> Sight:
+        shape = self.graph.shape(source)
+        token = self.token.get(source, np.zeros(shape, dtype=NUMBER))
+        each = np.moveaxis(token, axis, 0).reshape(shape[axis], -1)
+        return Sight(seen, axis, shape, each.min(axis=1), each.max(axis=1))
+
     def _shown_alike(self, node: View, token: Array) -> None:
         base, arrays, place = 1, [], [np.full(1, NOBODY)]
         for name in node.inputs:
@@ -541,4 +628,5 @@ def waits(graph: Graph, found: Turns, level: dict[str, int]) -> Iterator[int]:
         for i, source in enumerate(node.inputs):
             if node.name in level and source in level and found.kept(node, i):
                 late = found.until(node, i) * found.ticks
-                yield level[node.name] + int(isinstance(node, Output)) - level[source] + late
+                needed = level[node.name] + int(isinstance(node, Output)) - level[source] + late
+                yield -(-needed // found.stores)

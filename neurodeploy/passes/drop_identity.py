@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from functools import lru_cache
 
 from ..ir.graph import Graph, free_name, prune
@@ -67,14 +67,22 @@ def chain_to(graph: Graph, node: Node) -> list[View]:
 
 
 def view_nodes(
-    graph: Graph, node: Node, source: str, steps: list[Step], shape: Shape | None = None
+    graph: Graph,
+    node: Node,
+    source: str,
+    steps: list[Step],
+    shape: Shape | None = None,
+    taken: Container[str] = (),
 ) -> list[tuple[Node, Value]]:
-    """Views with the origin of ``node`` and names after ``source`` (of ``shape``) that carry it to node's value."""
+    """Views with the origin of ``node`` and names after ``source`` (of ``shape``) that carry it to node's value.
+
+    No name is one of the graph's, nor of those ``taken`` by nodes that it will get.
+    """
     shape = shape or graph.values[source].shape
     made: list[tuple[Node, Value]] = []
     previous = source
     for op, args in steps:
-        name = free_name(f"{source}.{op}", graph.nodes, [n.name for n, _ in made])
+        name = free_name(f"{source}.{op}", graph.nodes, [n.name for n, _ in made], taken)
         shape = shape.permuted(args) if op == "permute" else Shape(reshaped_roles(shape, args), args)
         view = View(name=name, inputs=(previous,), origin=node.origin, op=op, args=args)
         made.append((view, Value(shape)))

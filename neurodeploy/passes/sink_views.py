@@ -12,7 +12,7 @@ import numpy as np
 
 from ..ir.graph import Graph
 from ..ir.micro_op import MICROCODE
-from ..ir.nodes import Micro, Neuron, Node, Reduce, Sum, View
+from ..ir.nodes import Const, Micro, Neuron, Node, Reduce, Sum, View
 from ..ir.types import Value
 from ._edit import Fresh, edit
 from ._edit import view as view_of
@@ -83,6 +83,8 @@ def _sum(graph: Graph, node: Sum, view: View | None) -> Graph:
     if view is None or any(len(graph.shape(i)) != len(graph.shape(node.name)) for i in node.inputs):
         return graph
     inverse = tuple(view.args.index(a) for a in range(len(view.args)))
+    if any(_loses(graph, graph.nodes[name], view, inverse) for name in node.inputs):
+        return graph
     made: list[tuple[Node, Value]] = []
     inputs = []
     for name in node.inputs:
@@ -95,6 +97,16 @@ def _sum(graph: Graph, node: Sum, view: View | None) -> Graph:
         inputs.append(turned.name)
     value = replace(graph.values[node.name], shape=graph.values[node.name].shape.permuted(inverse))
     return _behind(graph, node, replace(node, inputs=tuple(inputs)), value, view, made)
+
+
+def _loses(graph: Graph, operand: Node, view: View, inverse: tuple[int, ...]) -> bool:
+    """Whether an operand that is not turned alike has its channels last, and would not have them so any more."""
+    shape = graph.values[operand.name].shape
+    alike = isinstance(operand, View) and (operand.op, operand.args) == ("permute", view.args)
+    return (
+        not (alike or isinstance(operand, Const))
+        and shape.roles[-1] == "C" != shape.permuted(inverse).roles[-1]
+    )
 
 
 def _reduce(graph: Graph, node: Reduce, view: View) -> Graph:

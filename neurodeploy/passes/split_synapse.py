@@ -54,7 +54,8 @@ def _split(graph: Graph, node: Synapse) -> Graph:
             return graph
         dropped[end] = synapse.name
         if steps:
-            changed[end] = view_nodes(graph, graph.nodes[end], synapse.name, steps, value.shape)
+            taken = {new.name for fresh in changed.values() for new, _ in fresh}
+            changed[end] = view_nodes(graph, graph.nodes[end], synapse.name, steps, value.shape, taken)
             dropped[end] = changed[end][-1][0].name
     return prune(edit(graph, changed, dropped))
 

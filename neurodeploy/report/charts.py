@@ -13,10 +13,12 @@ from .svg import (
     LABEL,
     WIDTH,
     Bar,
+    Frame,
     Log,
     Safe,
     bars,
     drawing,
+    framed,
     heights,
     line,
     named,
@@ -25,6 +27,7 @@ from .svg import (
     text,
     ticks,
     title,
+    within,
 )
 from .words import Json
 
@@ -33,6 +36,8 @@ MOST_LANES = 40
 MOST_BITS = 1024
 RASTER_COLUMNS = 880
 IMAGE_GAP = 8
+#: which steps bear their number, by the room that one takes
+EVERY, ROOM_OF_A_NUMBER = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), 22
 
 
 def breakdown(report: Json) -> Safe | None:
@@ -102,19 +107,20 @@ def _layer_bar(row: Json) -> Bar:
 
 def latency(report: Json) -> Safe | None:
     """Time of every hardware step of a frame, coloured by what it waits for, with its range."""
-    steps = report["steps"]
-    if not steps:
-        return None
-    width, height, left, bottom = WIDTH, 240, 60, 30
+    return framed(lambda frame: _latency(report["steps"], frame)) if report["steps"] else None
+
+
+def _latency(steps: list[Json], frame: Frame) -> Safe:
+    width, height, left, bottom = frame.width, 240, 60, 30
     marks = ticks(max(step["high_ns"] for step in steps), 4)
     pitch, scale = (width - left - 8) / len(steps), (height - bottom - 8) / marks[-1]
-    base = height - bottom
+    base, every = height - bottom, next(n for n in EVERY if n * pitch >= ROOM_OF_A_NUMBER or n == EVERY[-1])
     parts = heights(marks, left, width, base, scale, lambda ns: units.quantity(ns * 1e-3, "us"))
     for index, step in enumerate(steps):
         parts += _step(step, left + index * pitch, pitch, base, scale)
-        if len(steps) <= 40 or step["step"] % 5 == 0:
+        if step["step"] % every == 0:
             parts.append(text(left + (index + 0.5) * pitch, height - 12, str(step["step"]), "axis", "middle"))
-    return drawing(width, height, "time of each step", *parts)
+    return within(frame, height, "time of each step", *parts)
 
 
 def _step(step: Json, x: float, pitch: float, base: float, scale: float) -> list[Safe]:
@@ -258,31 +264,39 @@ def widths(report: Json) -> Safe | None:
     top = max([r["bits"] for r in rows] + list(limits.values()))
     if not 0 < top <= MOST_BITS:
         raise ValueError(f"{top} bits")
-    scale, height = (WIDTH - LABEL - 150) / top, len(rows) * 20 + 44
+    return framed(lambda frame: _widths(rows, limits, top, frame))
+
+
+def _widths(rows: list[Json], limits: dict[str, int], top: int, frame: Frame) -> Safe:
+    high = 20 + frame.above
+    scale, height = (
+        (frame.width - frame.label - 16 - (0 if frame.above else 134)) / top,
+        len(rows) * high + 44,
+    )
     parts: list[Safe] = []
     for bits in sorted({*range(0, top + 1, 8), *limits.values()}):
-        x = LABEL + bits * scale
+        x = frame.label + bits * scale
         names = ", ".join(
             units.words(k).removesuffix(" bits") for k, value in limits.items() if value == bits
         )
         parts += [
             line(x, 2, x, height - 36, "limit" if names else "grid"),
-            text(x, height - 22, f"{bits} bit", "axis", "middle"),
-            text(x, height - 7, names, "axis", "middle"),
+            text(x, height - 22, f"{bits} bit", "axis", frame.anchor(x)),
+            text(min(x, frame.width - 2.0), height - 7, names, "axis", "end" if frame.above else "middle"),
         ]
     for index, row in enumerate(rows):
-        parts += _width(row, 4 + index * 20, scale)
-    return drawing(WIDTH, height, "range against bits", *parts)
+        parts += _width(row, 4 + index * high, scale, frame)
+    return within(frame, height, "range against bits", *parts)
 
 
-def _width(row: Json, y: float, scale: float) -> list[Safe]:
+def _width(row: Json, y: float, scale: float, frame: Frame) -> list[Safe]:
     how = "proven" if row["range_proven"] else "measured"
     hint = f"{row['name']}: needs {row['range_bits']} of {row['bits']} bits ({how})"
     return [
-        named(y + 11, row["name"], hint),
-        rect(LABEL, y, row["bits"] * scale, 13, "room", hint),
-        rect(LABEL, y + 3, row["range_bits"] * scale, 7, how, hint),
-        text(WIDTH - 2, y + 11, f"{row['range_bits']} of {row['bits']}, {how}", "note", "end"),
+        frame.name(y - 1, row["name"], hint),
+        frame.noted(y - 1, f"{row['range_bits']} of {row['bits']}, {how}"),
+        rect(frame.label, y + frame.above, row["bits"] * scale, 13, "room", hint),
+        rect(frame.label, y + frame.above + 3, row["range_bits"] * scale, 7, how, hint),
     ]
 
 

@@ -66,7 +66,7 @@ def overview(report: Json, rows: list[Json]) -> Safe:
         )
     columns, lines = (max(at) + 1 for at in zip(*places.values(), strict=True))
     width, height = MARGIN + columns * pitch, lines * pitch
-    return drawing(width, height, "chips", *parts, min_width=min(width, 640))
+    return drawing(width, height, "chips", *parts, min_width=min(width, 640), role="group")
 
 
 def label(report: Json, chip: int) -> str:
@@ -172,7 +172,7 @@ def _chip(report: Json, chip: int, rows: list[Json], tops: dict[str, float]) -> 
             parts += _router(slots, EDGE + x * pitch, EDGE + y * pitch, across, tops)
     for y in range(target["routers_y"]):
         parts.append(text(EDGE - 5, EDGE + y * pitch + side / 2 + 4, f"y{y}", "axis", "end"))
-    return drawing(width, height, f"chip {chip}", *parts, min_width=min(width, 420))
+    return drawing(width, height, f"chip {chip}", *parts, min_width=min(width, 280), role="group")
 
 
 def _slots(rows: list[Json], size: int) -> list[Json | None]:

@@ -125,7 +125,7 @@ def _drawn(name: str, boxes: Mapping[str, Box], opened: Mapping[str, int]) -> Sa
     width = max(x for x, _ in at.values()) + WIDTH + EDGE
     height = max(y for _, y in at.values()) + HEIGHT + EDGE
     label = f"dataflow of {name}" if name else "dataflow of the network"
-    return drawing(width, height, label, *edges, *drawn, min_width=0)
+    return drawing(width, height, label, *edges, *drawn, min_width=0, role="group")
 
 
 def ranked(boxes: Mapping[str, Box]) -> dict[str, int]:

@@ -5,9 +5,9 @@ of :class:`~neurodeploy.report.inputs.ReportInputs`. A getter returns None where
 says why. Counts, energy and latency are means per inference; accuracies and shares are fractions.
 
 The words: a *spike* is a non-zero output of a neuron, a *message* a non-zero value of any node that a population
-elsewhere reads, a *packet* a message to one destination core. A *synaptic operation* is a message at a stored weight,
-a *product operation* a pair of operands of a product of two streams; both are *event operations*; with neuron updates
-and microcode they are *all operations*.
+elsewhere reads, a *packet* a message to one destination core, or to all where packets are multicast. A *synaptic
+operation* is a message at a stored weight, a *product operation* a pair of operands of a product of two streams; both
+are *event operations*; with neuron updates and microcode they are *all operations*.
 """
 
 from __future__ import annotations
@@ -403,6 +403,8 @@ MAPPING = (
     Figure("mapping.streams", "copies of a layer", "copies on which tokens take turns, for each segment between"
            " mixtures of tokens", kind=LIST, get=_mapping(lambda m: m.notes.get("streams")),
            needs=IN_SPACE),
+    Figure("mapping.stores", "places for what is kept", "of tokens that take turns; samples of a pipeline use them in"
+           " turn", get=_mapping(lambda m: m.notes.get("stores")), needs=IN_SPACE),
     Figure("mapping.lookups", "looked up by the host", "tables of token ids that the host looks up: numbers that it"
            " reads and messages that it sends in an inference; its own energy and time are not counted", kind=ROWS,
            fields=("layer", "reads", "messages"), get=_lookups, depends="activity", line="Host", say=words.lookups),
@@ -536,7 +538,7 @@ OPERATIONS = (
     Figure("counts.messages", "messages",
            "non-zero values of any node, the input included, that a population elsewhere reads",
            get=_counts(lambda c: c.total("messages")), needs=RUN, depends="activity", line="messages"),
-    Figure("counts.packets", "packets", "messages times destination cores",
+    Figure("counts.packets", "packets", "messages times destination cores; of a target that multicasts, messages",
            get=_events(lambda e: e.total("packets_out")), needs=CORES, depends="activity", line="messages"),
     Figure("counts.memory_reads", "words read", "64-bit words of synapse memory that messages make cores read",
            get=_events(lambda e: e.total("memory_reads")), needs=CORES, depends="activity"),

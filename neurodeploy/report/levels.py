@@ -9,7 +9,7 @@ from math import floor
 from typing import Any
 
 from . import units
-from .svg import LABEL, WIDTH, Safe, drawing, heights, line, named, rect, tag, text, ticks, title
+from .svg import Frame, Safe, drawing, framed, heights, line, rect, tag, text, ticks, title, within
 from .words import Json, at
 
 #: level -> what it is called here
@@ -82,27 +82,38 @@ def noise(report: Json) -> Safe | None:
     known = [row[key] for row in rows for key in NOISES if row[key] is not None and row[key] < EQUAL]
     least, most = min([0.0, *known]), min(MOST_DB, max([10.0, *known]))
     marks = [mark + 10 * floor(least / 10) for mark in ticks(most - 10 * floor(least / 10))]
-    scale, height = (WIDTH - LABEL - 190) / (marks[-1] - marks[0]), len(rows) * 18 + 30
+    return framed(lambda frame: _noise(rows, marks, frame))
+
+
+def _noise(rows: Sequence[Json], marks: Sequence[float], frame: Frame) -> Safe:
+    high = 18 + frame.above
+    scale = (frame.width - frame.label - (16 if frame.above else 190)) / (marks[-1] - marks[0])
+    height = len(rows) * high + 30
 
     def place(db: float) -> float:
-        return float(LABEL + (min(db, marks[-1]) - marks[0]) * scale)
+        return float(frame.label + (min(db, marks[-1]) - marks[0]) * scale)
 
     parts: list[Safe] = []
     for mark in marks:
         x = place(mark)
-        parts += [line(x, 2, x, height - 24, "grid"), text(x, height - 8, f"{mark:g} dB", "axis", "middle")]
+        parts += [
+            line(x, 2, x, height - 24, "grid"),
+            text(x, height - 8, f"{mark:g} dB", "axis", frame.anchor(x)),
+        ]
     for i, row in enumerate(rows):
-        y = 10 + i * 18
+        y = 10 + i * high + frame.above
         hint = f"{row['name']}: " + ", ".join(f"{said} {_db(row[key])}" for key, (_, said) in NOISES.items())
-        parts.append(named(y + 4, row["name"], hint))
+        parts += [
+            frame.name(y - 8 - frame.above, row["name"], hint),
+            frame.noted(y - 8 - frame.above, parting(row)),
+        ]
         dots = [(place(row[key]), level, f"{said}: {_db(row[key])}") for key, (level, said) in NOISES.items()
                 if row[key] is not None and row[key] < EQUAL]  # fmt: skip
         parts += [line(a[0], y, b[0], y, "between") for a, b in pairwise(dots)]
         parts += [
             tag("circle", title(said), cx=x, cy=y, r=4, class_=f"level-{level}") for x, level, said in dots
         ]
-        parts.append(text(WIDTH - 2, y + 4, parting(row), "note", "end"))
-    return drawing(WIDTH, height, "signal to noise along the depth", *parts)
+    return within(frame, height, "signal to noise along the depth", *parts)
 
 
 def _db(value: float | None) -> str:

@@ -10,8 +10,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from .. import extras
 from ..cost.types import PARTS
-from ..errors import EnvironmentProblem, Problem
 from .charts import MOST_ROWS, event_parts
 from .levels import EQUAL, NAMES, NOISES
 from .words import at, why
@@ -144,14 +144,7 @@ class Plots:
 
 
 def _axes(size: tuple[float, float], across: str, up: str = "") -> tuple[Figure, Any]:
-    try:
-        drawn = _kind()
-    except ImportError as error:
-        fix = "pip install 'neurodeploy[plots]'"
-        raise EnvironmentProblem(
-            Problem("ND115", "matplotlib draws, and is not here", "matplotlib", str(error), fixes=(fix,))
-        ) from error
-    figure = drawn(figsize=size, layout="constrained")
+    figure = _kind()(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     axes.set_xlabel(across)
     axes.set_ylabel(up)
@@ -164,6 +157,7 @@ def _axes(size: tuple[float, float], across: str, up: str = "") -> tuple[Figure,
 @cache
 def _kind() -> type[Any]:
     """Matplotlib's figure, which a notebook shows whether pyplot is there or not."""
+    extras.require("plots", "figures", package="matplotlib.figure")
     from matplotlib.figure import Figure as Plain
 
     class Drawn(Plain):

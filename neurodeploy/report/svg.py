@@ -44,6 +44,36 @@ def named(y: float, name: str, hint: str) -> Safe:
     return tag("text", shown, title(hint), x=LABEL - PAD, y=y, class_="label", text_anchor="end")
 
 
+@dataclass(frozen=True)
+class Frame:
+    """How wide a drawing of rows is, and what it leaves for names and notes: beside a row, or ``above`` it.
+
+    ``marks`` is how many numbers an axis has, at the least. Of two drawings the page shows the one that fits: ``slim``
+    on a phone.
+    """
+
+    width: int
+    label: int
+    note: int
+    above: int
+    marks: int
+    class_: str
+
+    def name(self, y: float, name: str, hint: str) -> Safe:
+        """The name of the row that begins at ``y``."""
+        if not self.above:
+            return named(y + 12, name, hint)
+        return tag("text", shorten(name, 34), title(hint), x=0, y=y + 11, class_="label")
+
+    def anchor(self, x: float) -> str:
+        """How a number of the axis lies at ``x``, so that the first and the last are whole."""
+        return "start" if x < PAD else "end" if x > self.width - 2 * PAD - 1 else "middle"
+
+    def noted(self, y: float, note: str) -> Safe:
+        """What stands at the end of the row that begins at ``y``."""
+        return text(self.width - 2, y + (11 if self.above else 12), note, "note", "end")
+
+
 def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Safe:
     """A straight line."""
     return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
@@ -66,11 +96,19 @@ def title(content: str) -> Safe:
 NARROW = 820
 
 
-def drawing(width: float, height: float, label: str, *children: str, min_width: float = NARROW) -> Safe:
-    """A whole picture that scales down to ``min_width`` and scrolls below it."""
+def drawing(
+    width: float,
+    height: float,
+    label: str,
+    *children: str,
+    min_width: float = NARROW,
+    class_: str | None = None,
+    role: str = "img",
+) -> Safe:
+    """A whole picture that scales down to ``min_width`` and scrolls below it; one of parts to go to is a ``group``."""
     box, size = f"0 0 {width:.0f} {height:.0f}", f"{width:.0f}"
-    narrowest = f"min-width:{min_width:.0f}px"
-    return tag("svg", *children, viewBox=box, width=size, role="img", aria_label=label, style=narrowest)
+    shown = {"style": f"min-width:{min_width:.0f}px", "class_": class_}
+    return tag("svg", *children, viewBox=box, width=size, role=role, aria_label=label, **shown)
 
 
 def shorten(name: str, most: int) -> str:
@@ -149,32 +187,52 @@ class Bar:
 
 #: a drawing as wide as the page; height of a row, room for its label and its note, space between label and bar
 WIDTH, ROW, LABEL, NOTE, PAD = 1100, 22, 200, 110, 8
+#: what a phone shows without scrolling
+SLIM_WIDTH = 320
+WIDE, SLIM = Frame(WIDTH, LABEL, NOTE, 0, 5, "wide"), Frame(SLIM_WIDTH, 0, 16, 16, 3, "slim")
+
+
+def framed(draw: Callable[[Frame], Safe]) -> Safe:
+    """A drawing twice: as wide as the page, and as narrow as a phone."""
+    return Safe(draw(WIDE) + draw(SLIM))
+
+
+def within(frame: Frame, height: float, label: str, *children: str) -> Safe:
+    """A picture in a frame."""
+    least = NARROW if frame is WIDE else 0
+    return drawing(frame.width, height, label, *children, min_width=least, class_=frame.class_)
 
 
 def bars(rows: Sequence[Bar], label: str, show: Callable[[float], str]) -> Safe:
     """Horizontal stacked bars on one scale; ``show`` formats the numbers of the axis."""
+    return framed(lambda frame: _bars(rows, label, show, frame))
+
+
+def _bars(rows: Sequence[Bar], label: str, show: Callable[[float], str], frame: Frame) -> Safe:
     top = max([sum(s[1] for s in row.segments) for row in rows] + [row.high or 0 for row in rows] + [0.0])
-    marks = ticks(top)
-    scale = (WIDTH - LABEL - NOTE) / marks[-1]
-    height = len(rows) * ROW + 28
+    marks = ticks(top, frame.marks)
+    scale = (frame.width - frame.label - frame.note) / marks[-1]
+    height = len(rows) * (ROW + frame.above) + 28
     parts: list[Safe] = []
     for mark in marks:
-        x = LABEL + mark * scale
-        parts += [line(x, 2, x, height - 22, "grid"), text(x, height - 6, show(mark), "axis", "middle")]
+        x = frame.label + mark * scale
+        parts += [
+            line(x, 2, x, height - 22, "grid"),
+            text(x, height - 6, show(mark), "axis", frame.anchor(x)),
+        ]
     for index, row in enumerate(rows):
-        parts += _bar(row, index * ROW + 4, scale)
-    return drawing(WIDTH, height, label, *parts)
+        parts += _bar(row, index * (ROW + frame.above) + 4, scale, frame)
+    return within(frame, height, label, *parts)
 
 
-def _bar(row: Bar, y: float, scale: float) -> list[Safe]:
-    parts = [named(y + 12, row.label, row.label)]
-    x = float(LABEL)
+def _bar(row: Bar, y: float, scale: float, frame: Frame) -> list[Safe]:
+    parts = [frame.name(y, row.label, row.label), frame.noted(y, row.note)]
+    x, y = float(frame.label), y + frame.above
     for class_, size, hint in row.segments:
         parts.append(rect(x, y, size * scale, ROW - 7, class_, hint))
         x += size * scale
     if row.low is not None and row.high is not None:
-        x1, x2, middle = LABEL + row.low * scale, LABEL + row.high * scale, y + (ROW - 7) / 2
+        x1, x2, middle = frame.label + row.low * scale, frame.label + row.high * scale, y + (ROW - 7) / 2
         parts.append(line(x1, middle, x2, middle, "whisker"))
         parts += [line(x, middle - 3, x, middle + 3, "whisker") for x in (x1, x2)]
-    parts.append(text(WIDTH - 2, y + 12, row.note, "note", "end"))
     return parts

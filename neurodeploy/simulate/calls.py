@@ -18,8 +18,8 @@ from llvmlite import ir
 from numba import types
 
 from ..array import Array
+from ..jit import kept
 from . import kernels, pools, vector
-from .kernels import kept
 from .run import Run
 from .vector import emitted
 
@@ -114,6 +114,7 @@ class Together:
             if name
         ]
         self.names = [name for name, _, _ in counted]
+        self.none = dict.fromkeys(self.names, 0)
         self.places = np.array([place for _, place, _ in counted], np.int64)
         self.every = np.array([every for _, _, every in counted], np.int64)
 
@@ -124,12 +125,14 @@ class Together:
     def __call__(self, x: Array, run: Run) -> None:
         """Do all of it, and count."""
         if len(self.tables) == 1:
-            replay(self.tables[0], self.counts[0])
-            found = self.counts[0]
+            clipped = replay(self.tables[0], self.counts[0])
         else:
-            pools.side_by_side(lambda i: replay(self.tables[i], self.counts[i]), range(len(self.tables)))
-            found = self.counts.sum(axis=0)
-        run.saturations.update(zip(self.names, (found[self.places] * self.every).tolist(), strict=True))
+            one = lambda i: replay(self.tables[i], self.counts[i])
+            clipped = sum(pools.side_by_side(one, range(len(self.tables))))
+        run.saturations.update(self.none)
+        if clipped:
+            found = self.counts.sum(axis=0)[self.places] * self.every
+            run.saturations.update(zip(self.names, found.tolist(), strict=True))
 
 
 @emitted
@@ -144,7 +147,11 @@ def _called(context: Any, function: Any, block: Any, counts: Any, lo: Any, hi: A
 
 
 @kept
-def replay(table: Array, counts: Array) -> None:
-    """Call every line (function, block, lo, hi) of a table; each leaves two of ``counts``."""
+def replay(table: Array, counts: Array) -> int:
+    """Call every line (function, block, lo, hi) of a table; each leaves two of ``counts``, whose sum is returned."""
+    total: Any = np.int64(0)
     for i in range(len(table)):
         _called(table[i, 0], table[i, 1], counts.ctypes.data + 16 * i, table[i, 2], table[i, 3])
+    for count in counts:
+        total += count
+    return total  # type: ignore[no-any-return]

@@ -17,6 +17,10 @@ from . import arithmetic, vector
 REACH = (1 << 31) - 1
 #: share of spikes at which a dense product of binary input takes as long as sums of rows, by its kernel
 CROSSOVER = {"dot_8": 0.45, "dot_16": 0.7, "dot_16_narrow": 1.0, "dot_plain": 1.0}
+#: what writing out the spikes of a row costs, in tiles of sums: a dense product needs it once for all of its tiles
+WRITTEN_OUT = 0.9
+#: and what each of its rows costs besides, in inputs
+BESIDES = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +100,10 @@ def dense_group(graph: Graph, node: Synapse) -> int:
     return 4 if fits and vector.chosen()["dot_of_4"] else 2
 
 
-def crossover() -> float:
-    """The share of spikes from which on a dense product beats sums of rows."""
-    return CROSSOVER[vector.chosen()["dot_of_4"] or vector.chosen()["dot_of_2"]]
+def crossover(inputs: int, tiles: int) -> float:
+    """The share of spikes from which on a dense product beats sums of rows; 1 where it never does."""
+    equal = CROSSOVER[vector.chosen()["dot_of_4"] or vector.chosen()["dot_of_2"]]
+    return min(1.0, (equal + BESIDES / inputs) / (1 - WRITTEN_OUT / tiles))
 
 
 def _by_channel(params: Iterable[Any], graph: Graph, name: str) -> bool:

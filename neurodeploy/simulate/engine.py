@@ -26,9 +26,9 @@ from ..errors import Problem, SimulateError
 from ..ir import interp, levels
 from ..ir.graph import Graph
 from ..ir.neuron_model import begun, state_names
-from ..ir.nodes import Const, Delay, Input, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
+from ..ir.nodes import Const, Delay, Micro, Neuron, Node, Output, Product, Reduce, Sum, Synapse, View
 from ..ir.trace import Trace
-from . import arithmetic, linear, operators, pools, populations, products, segments
+from . import arithmetic, linear, operators, planned, pools, populations, products, segments
 from .run import Run, Step
 from .values import Action, Values
 
@@ -72,7 +72,7 @@ class Engine:
         """Raises GraphError where the graph is not legal at the integer level."""
         self.graph = levels.require(graph, "integer")
         self.constant = constants(graph)
-        self.segments = segments.plan(graph, PLANS, self.constant)
+        self.segments = planned.plan(graph, PLANS, self.constant)
         self._schedules: dict[tuple[frozenset[str], frozenset[str]], Schedule] = {}
         self.states = state_names(graph)
         self._tapes = Tapes()
@@ -85,7 +85,7 @@ class Engine:
         self.bytes = 2 * sum(sizes) * graph.header.timesteps
         synapses = {node.name: macs(node, graph) * graph.header.timesteps for node in graph.of(Synapse)}
         self.macs = max(synapses.values(), default=0)
-        layered = {n.name for s in self.segments if isinstance(s, segments.Layer) for n in s.nodes}
+        layered = {n.name for s in self.segments if s.by_rows for n in s.nodes}
         #: whether anything that is not watched is left to BLAS: to limit its threads takes as long as a small layer
         self.blas = any(
             isinstance(n, (Synapse, Product))
@@ -93,6 +93,8 @@ class Engine:
         )  # fmt: skip
         #: multiplications of one sample, all ticks, in layers that can be split by rows
         self.sums = sum(count for name, count in synapses.items() if name in layered)
+        #: whether a lone sample may be shared out
+        self.threaded = self.sums >= SPLIT_MACS or self.macs >= BLAS_MACS
         largest = max(value.shape.size for value in graph.values.values()) * graph.header.timesteps
         narrow = 2 * self.sums >= sum(synapses.values())
         room = PIECE_ELEMENTS // largest if narrow else CHUNK_ELEMENTS // (largest * pools.threads())
@@ -110,9 +112,10 @@ class Engine:
         names = tuple(dict.fromkeys(record))
         if len(x) == 0:
             return self._nothing(names)
-        threads = pools.threads()
+        # to ask for them takes a tenth of a small network's time
+        threads = pools.threads() if len(x) > 1 or self.threaded else 1
         size = min(self.chunk, -(-len(x) // threads))
-        states = begun(self.graph, begin or {})
+        states = begun(self.graph, begin) if begin else {}
         pieces = [
             (
                 x[i : i + size],
@@ -226,23 +229,14 @@ def check_input(graph: Graph, x: Array) -> None:
     node, interval = graph.input, graph.values[graph.input.name].interval
     if interval is None or x.size == 0:
         return
-    if np.ndim(node.zero):
+    by_element = isinstance(node.zero, np.ndarray) and node.zero.ndim > 0
+    if by_element:
         x = x.astype(np.int64) - node.zero
-    zero = 0 if np.ndim(node.zero) else int(node.zero)
-    lo, hi = int(x.min()) - zero, int(x.max()) - zero
+    zero = 0 if by_element else int(node.zero)
+    lo, hi = (int(end.reduce(x, axis=None)) - zero for end in (np.minimum, np.maximum))
     if lo < interval.lo or hi > interval.hi:
         raise SimulateError(Problem("ND603", "input values lie outside the range the widths were proven for",
                                     node.name, f"{lo} .. {hi}", f"{interval.lo} .. {interval.hi}"))  # fmt: skip
-
-
-def _input(node: Input, graph: Graph) -> Step:
-    kind = arithmetic.integer_for(graph, node.name)
-
-    def step(args: list[Array], run: Run) -> Array:
-        frames = args[0].swapaxes(0, 1) if node.per_tick else args[0][None]
-        return np.subtract(frames, node.zero, dtype=np.int64, casting="unsafe").astype(kind)
-
-    return step
 
 
 def _const(node: Const, graph: Graph) -> Step:
@@ -273,7 +267,7 @@ def _view(node: View, graph: Graph) -> Step:
 
 
 PLANS: dict[type[Node], Callable[..., Step]] = {
-    Input: _input, Output: _output, Const: _const, Synapse: linear.synapse, Neuron: populations.neuron,
+    Output: _output, Const: _const, Synapse: linear.synapse, Neuron: populations.neuron,
     Product: products.product, Sum: linear.total, Reduce: linear.reduce, Micro: operators.micro, View: _view,
     Delay: lambda node, graph: lambda args, run: args[0],
 }  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import jit
 from ..array import Array
 from . import kernels
 from .kernel_text import BLOCK, Kernel, Outcome, write
@@ -64,7 +65,7 @@ class Fused:
         ticks = max(len(x) for x in args) if self.lasting else ticks
         batch = max(x.shape[1] for x in args)
         self.seen += ticks * batch * prod(self.shape)
-        if batch and self.seen > LOOKED_AT and self._ready() and self.machine is not None:
+        if jit.THERE and batch and self.seen > LOOKED_AT and self._ready() and self.machine is not None:
             return self.machine(args, ticks, batch, before)
         out, _, clipped = self.by_numpy(args, ticks, batch, before)
         return out, clipped

@@ -18,11 +18,11 @@ from types import CodeType, FunctionType
 from typing import Any, cast
 
 import numpy as np
-from numba import njit
 
 from .. import files
 from ..array import Array
 from ..ir.neuron_model import NEURONS
+from ..jit import kept, njit
 
 Kernel = Callable[..., int]
 
@@ -136,32 +136,6 @@ def plain(x: Array) -> Array:
     return np.ascontiguousarray(x, dtype=np.float32 if x.dtype == np.float32 else np.int64)
 
 
-def kept(function: Callable[..., Any], **options: Any) -> Any:
-    """njit, with the machine code kept on disk where numba finds a place for it."""
-    try:
-        return njit(function, nogil=True, error_model="numpy", cache=True, **options)
-    except RuntimeError:
-        return njit(function, nogil=True, error_model="numpy", **options)
-
-
 def inlined(function: Callable[..., Any]) -> Any:
     """:func:`kept`, for what is called on a few vectors at a time: constants of the caller reach its loops."""
     return kept(function, forceinline=True)
-
-
-@kept
-def rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
-    """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit, for (T, n). Returns clipped elements."""
-    ticks, size = out.shape
-    before = np.zeros(size, np.int64)
-    clipped = 0
-    for t in range(ticks):
-        factor, places, half = multiplier[t], shift[t], (np.int64(1) << shift[t]) >> 1
-        for j in range(size):
-            now = (np.int64(p[t, j]) * factor + half) >> places
-            raw = now - before[j]
-            kept = min(max(raw, -limit), limit)
-            out[t, j] = kept
-            clipped += raw != kept
-            before[j] = now
-    return clipped

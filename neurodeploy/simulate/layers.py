@@ -14,8 +14,9 @@ import numpy as np
 
 from ..array import Array
 from ..ir.neuron_model import NEURONS
+from ..jit import kept
 from . import calls, kernels, vector
-from .kernels import inlined, kept
+from .kernels import inlined
 from .vector import lanes
 
 #: rows that pass through the ticks together
@@ -23,8 +24,8 @@ BLOCK = 16
 
 USES = """\
 from neurodeploy.simulate.kernels import scalar_step
-from neurodeploy.simulate.layers import BLOCK, copied, joined, scaled
-from neurodeploy.simulate.vector import lanes, part, {dot} as dot, {gather} as gather, {positions} as positions
+from neurodeploy.simulate.layers import BLOCK, copied, joined, {scaled} as scaled
+from neurodeploy.simulate.vector import lanes, part, row_at, {dot} as dot, {gather} as gather, {positions} as positions
 
 {step}
 """
@@ -33,11 +34,16 @@ SOURCE = """\
     ticks = resets.size
     width = {width}  # of a tile
     tiles, room = bias.size // width, index.shape[2]
-    sums_of_block = np.empty(BLOCK * width, np.int32)
-    fired = np.empty(BLOCK * width, out.dtype)
+    # one piece of memory, from the start of a cache line on: to ask for it takes as long as a few rows
+    memory = np.empty(64 + BLOCK * (4 * (width + {states} * size) + width * out.itemsize), np.int8)
+    place = memory.ctypes.data + (-memory.ctypes.data & 63)
+    sums_of_block = row_at(place, bias, BLOCK * width)
+    place += 4 * BLOCK * width
+    fired = row_at(place, out, BLOCK * width)
+    place += out.itemsize * BLOCK * width
+{state}
 {memory}
     clipped_scale, clipped = np.int64(0), np.int64(0)
-{states}
     for first in range(lo, hi, BLOCK):
         last = min(first + BLOCK, hi)
         for t in range(ticks):
@@ -54,7 +60,7 @@ SOURCE = """\
                 if scale.size:
                     for r in range(first, last):
                         clipped_scale += scaled(part(sums_of_block, (r - first) * width, m), part(scale, start, m),
-                                                part(scale, size + start, m), top)
+                                                part(scale, size + start, m), part(scale, 2 * size + start, m), top)
                 if other.size:
                     for r in range(first, last):
                         place = (t if other.shape[0] > 1 else 0) * other.shape[1] * tokens
@@ -71,6 +77,7 @@ SOURCE = """\
                     for i in range(4):
                         index[t, r, count[t, r] + i] = size
     counted[0], counted[1] = clipped_scale, clipped
+    memory[0] = 0  # used until here
 """
 
 #: memory of a call, work before a tick of a block of rows, and the sums of a tile of it, by what the layer starts from
@@ -79,7 +86,7 @@ STARTS = {
         """\
     inputs = weights.shape[1]
     padded = matrix.size // (tiles * width)
-    dense = np.zeros(BLOCK * padded if crossover < inputs else 0, np.{dense})""",
+    dense = np.empty(BLOCK * padded if crossover < inputs else 0, np.{dense})""",
         """\
             line = (t if source.shape[0] > 1 else 0) * source.shape[1]
             events = np.int64(0)
@@ -149,9 +156,23 @@ def copied(source: Array, target: Array) -> None:
 
 
 @inlined
-def scaled(sums: Array, multiplier: Array, shift: Array, top: int) -> int:
+def scaled(sums: Array, multiplier: Array, shift: Array, half: Array, top: int) -> int:
     """Rescale sums (m,) in place by channel, clipped to +-top; how many were."""
     clipped: int = lanes(_scaled_one, (sums, multiplier, shift, top), (sums,))
+    return clipped
+
+
+@inlined
+def scaled_open(sums: Array, multiplier: Array, shift: Array, half: Array, top: int) -> int:
+    """:func:`scaled_narrow` where nothing can be clipped."""
+    clipped: int = lanes(_scaled_one_open, (sums, multiplier, shift, half), (sums,))
+    return clipped
+
+
+@inlined
+def scaled_narrow(sums: Array, multiplier: Array, shift: Array, half: Array, top: int) -> int:
+    """:func:`scaled` where products of sums and multipliers are proven to fit 32 bits. ``half``: of 2^shift."""
+    clipped: int = lanes(_scaled_one_narrow, (sums, multiplier, shift, half, np.int32(top)), (sums,))
     return clipped
 
 
@@ -163,12 +184,27 @@ def _scaled_one(x: Any, multiplier: Any, shift: Any, top: Any) -> Any:
     return np.int32(kept), np.int32(kept != raw)
 
 
+@kept
+def _scaled_one_open(x: Any, multiplier: Any, shift: Any, half: Any) -> Any:
+    return np.int32(np.int32(np.int32(x * multiplier) + half) >> shift), np.int32(0)
+
+
+@kept
+def _scaled_one_narrow(x: Any, multiplier: Any, shift: Any, half: Any, top: Any) -> Any:
+    raw = np.int32(np.int32(np.int32(x * multiplier) + half) >> shift)
+    kept = np.int32(min(np.int32(max(raw, np.int32(-top))), top))
+    return kept, np.int32(kept != raw)
+
+
 @inlined
 def joined(sums: Array, own: int, other: Array, sign: int) -> None:
     """sums = own * sums + sign * other, signs of 1 or -1, int32."""
     one, two = np.int32(own), np.int32(sign)
     for j in range(sums.size):
         sums[j] = np.int32(np.int32(sums[j] * one) + np.int32(other[j] * two))
+
+
+_SCALES = scaled, scaled_narrow, scaled_open, _scaled_one, _scaled_one_narrow, _scaled_one_open
 
 
 def layer_kernel(
@@ -178,12 +214,14 @@ def layer_kernel(
     start: str,
     width: int,
     group: int,
+    rescale: str,
     given: Mapping[str, Any],
 ) -> Any:
     """The compiled layer, :data:`SOURCE`. It counts how many elements the rescale and the population clipped.
 
     ``model``: "" for no population, ``form`` the name of its step in 32 bits; ``start``: what it starts from, a key of
-    :data:`STARTS`; ``width`` of a tile, in columns; ``group`` of inputs that dense products multiply at once.
+    :data:`STARTS`; ``width`` of a tile, in columns; ``group`` of inputs that dense products multiply at once;
+    ``rescale``: the function that scales sums.
     """
     states: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
@@ -197,7 +235,9 @@ def layer_kernel(
         for position, constant in zip(kernels.constant_positions(model, form), constants, strict=False):
             values[position] = f"np.int32({constant})"
         step = f"step = scalar_step({model!r}, {form!r})"
-        made = kernels.each("    {0} = np.empty((BLOCK, size), np.int32)", states, "\n")
+        made = kernels.each(
+            "    {0} = row_at(place, bias, BLOCK * size)\n    place += 4 * BLOCK * size", states, "\n"
+        )
         zero = "            if t == 0 or resets[t]:\n" + kernels.each(
             "                {0}[:] = 0", states, "\n"
         )
@@ -209,13 +249,14 @@ def layer_kernel(
     columns = "min(width, size - start)" if given["size"] % width else "width"
     forms, (memory, prepare, sums) = vector.chosen(), STARTS[start]
     before = USES.format(
-        dot=forms[f"dot_of_{group}"], gather=forms["gather"], positions=forms["positions"], step=step
-    )
-    body = SOURCE.format(
-        width=width, columns=columns, states=made, zero=zero if states else "", prepare=prepare, sum=sums,
-        memory=memory.format(dense="int8" if group == 4 else "int16"), fire=fire if model else "",
+        dot=forms[f"dot_of_{group}"], gather=forms["gather"], positions=forms["positions"], step=step,
+        scaled=rescale,
     )  # fmt: skip
-    used = [f.py_func for f in (copied, scaled, _scaled_one, joined)]
+    body = SOURCE.format(
+        width=width, columns=columns, states=len(states), state=made, zero=zero if states else "", prepare=prepare,
+        sum=sums, memory=memory.format(dense="int8" if group == 4 else "int16"), fire=fire if model else "",
+    )  # fmt: skip
+    used = [f.py_func for f in (copied, joined, *_SCALES)]
     if model:
         used.append(kernels.step_of(model, form))
     return calls.kernel(f"layer_{model}", before, body, given, *used)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from .. import jit
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Reduce, Sum, Synapse
-from . import arithmetic, short
+from . import arithmetic
 from .run import Run, Step
 
 
@@ -18,8 +19,11 @@ def synapse(node: Synapse, graph: Graph) -> Step:
     """Dense: one matrix product over all ticks, samples and positions. Convolution: the same after im2col."""
     if node.delays[-1]:
         return _late(node, graph)
-    if short.fits(node, graph):
-        return short.synapse(node, arithmetic.storage(graph, node.name))
+    if jit.THERE:
+        from . import short
+
+        if short.fits(node, graph):
+            return short.synapse(node, arithmetic.storage(graph, node.name))
     return _planned(node, _kind(node, graph))
 
 

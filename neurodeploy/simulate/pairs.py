@@ -138,7 +138,10 @@ def suits(node: Product, graph: Graph, constant: frozenset[str]) -> bool | None:
     """Whether the left operand (True) or the right one (False) is the one of spikes; None: this needs another way."""
     equation = node.einsum
     exact = (
-        node.timing == "instant" and node.rescale is None and arithmetic.magnitude(graph, node.name) < 1 << 31
+        node.timing == "instant"
+        and node.rescale is None
+        and node.shown is None
+        and arithmetic.magnitude(graph, node.name) < 1 << 31
     )
     bound = equation.terms(*map(graph.shape, node.inputs)) * prod(
         arithmetic.magnitude(graph, n) for n in node.inputs

@@ -19,6 +19,7 @@ from ..ir.equation import Equation, Sizes
 from ..ir.graph import Graph
 from ..ir.nodes import Product
 from ..ir.widths import REGISTER_BITS
+from ..jit import THERE, kept
 from . import arithmetic, kernels
 from .run import Run, Step
 
@@ -47,7 +48,12 @@ def product(node: Product, graph: Graph) -> Step:
     """A product of two streams by its timing."""
     a, b = node.inputs
     shapes = graph.shape(a), graph.shape(b)
-    plan = Plan(node, contraction(node.einsum, *shapes), node.einsum.terms(*shapes),
+    inner = contraction(node.einsum, *shapes)
+
+    def contract(x: Array, y: Array, kind: Any) -> Array:
+        return node.met(lambda a, b: inner(a, b, kind), x, y)
+
+    plan = Plan(node, contract, node.einsum.terms(*shapes),
                 arithmetic.magnitude(graph, a), arithmetic.magnitude(graph, b),
                 graph.values[node.name].width, arithmetic.storage(graph, node.name))  # fmt: skip
     return _cumulative(plan) if node.timing == "cumulative" else _instant(plan)
@@ -108,9 +114,38 @@ def _differences(plan: Plan, p: Array, run: Run) -> Array:
     kind = np.float32 if plan.storage is np.float32 else np.int64
     flat = kernels.plain(p).reshape(run.ticks, -1)
     out = np.empty(flat.shape, dtype=kind)
-    top = arithmetic.limit(plan.bits)
-    run.count(plan.node, kernels.rescale_difference(flat, out, multiplier, shift, top), len(out))
+    top, rescaled = arithmetic.limit(plan.bits), rescale_difference if THERE else _by_numpy
+    run.count(plan.node, rescaled(flat, out, multiplier, shift, top), len(out))
     return out.reshape(p.shape).astype(plan.storage, copy=False)
+
+
+@kept
+def rescale_difference(p: Any, out: Any, multiplier: Any, shift: Any, limit: int) -> int:
+    """Y(t) = rescale(P(t)), out(t) = Y(t) - Y(t-1) clipped to +-limit, for (T, n). Returns clipped elements."""
+    ticks, size = out.shape
+    before = np.zeros(size, np.int64)
+    clipped = 0
+    for t in range(ticks):
+        factor, places, half = multiplier[t], shift[t], (np.int64(1) << shift[t]) >> 1
+        for j in range(size):
+            now = (np.int64(p[t, j]) * factor + half) >> places
+            raw = now - before[j]
+            kept = min(max(raw, -limit), limit)
+            out[t, j] = kept
+            clipped += raw != kept
+            before[j] = now
+    return clipped
+
+
+def _by_numpy(p: Array, out: Array, multiplier: Array, shift: Array, limit: int) -> int:
+    """:func:`rescale_difference`, a tick at a time."""
+    clipped, before = 0, np.zeros(out.shape[1], np.int64)
+    for t, now in enumerate(p):
+        now = fixed.rescale(now.astype(np.int64), multiplier[t], shift[t])
+        np.clip(now - before, -limit, limit, out=out[t], casting="unsafe")
+        clipped += int(np.count_nonzero(out[t] != now - before))
+        before = now
+    return clipped
 
 
 def _table(plan: Plan, ticks: int) -> tuple[Array, Array]:
@@ -122,7 +157,8 @@ def _table(plan: Plan, ticks: int) -> tuple[Array, Array]:
 
 def _tick_by_tick(plan: Plan, args: list[Array], run: Run) -> Array:
     """P(t) = P(t-1) + A(t) S_B(t) + S_A(t-1) B(t) with every saturation where it happens."""
-    a, b = (np.broadcast_to(arithmetic.integers(x), (run.ticks, *x.shape[1:])) for x in args)
+    used = plan.node.used(*map(arithmetic.integers, args))
+    a, b = (np.broadcast_to(x, (run.ticks, *x.shape[1:])) for x in used)
     s_a, s_b = np.zeros_like(a[:1]), np.zeros_like(b[:1])
     p = last = plan.contract(s_a, s_b, np.int64)
     out, clipped = [], 0

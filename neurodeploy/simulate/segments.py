@@ -1,8 +1,6 @@
-"""What of a graph is computed together: a layer with its population, a loop, or a node alone.
+"""What of a graph is computed together: a loop, or a node alone, by their own steps; more where it is compiled.
 
-A chain of synapse, rescale, sum and neuron whose sums are proven to fit 32 bits is one compiled function
-(:mod:`layers`), a product of spikes another (:mod:`pairs`). Every other node is a segment of its own, whose kernel is
-the node's own step. Segments hand each other arrays and, where a synapse reads them, lists of the spikes of each row.
+Segments hand each other arrays and, where a synapse reads them, lists of the spikes of each row.
 """
 
 from __future__ import annotations
@@ -10,25 +8,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..array import Array
 from ..ir.graph import Graph
-from ..ir.neuron_model import NEURONS
-from ..ir.nodes import Const, Node, Product, View
-from . import arithmetic, kernels, layers, loops, pairs, vector
-from .calls import Call
-from .chains import Chain, chains, crossover, dense_group, sends_binary
+from ..ir.nodes import Const, Input, Node, View
+from . import arithmetic, loops
 from .run import Run, Step
-from .values import Lists, Values
-
-#: widest tile of weights, in columns
-TILE = 128
-#: populations of at least this many updates per sample are worth a compilation of their own
-SPECIALISE_UPDATES = 1 << 12
+from .values import Values
 
 
 class Segment(ABC):
@@ -46,6 +35,8 @@ class Segment(ABC):
         own = {node.name for node in self.nodes}
         return frozenset(i for n in self.nodes if n.inputs != self.reads_lists for i in n.inputs) - own
 
+    #: whether its multiplications can be shared out by rows
+    by_rows = False
     #: how it is computed, and why so, for people
     choice: tuple[str, str]
 
@@ -85,6 +76,28 @@ class Alone(Segment):
         values.arrays[node.name] = found
 
 
+class Entry(Segment):
+    """The input, less its zero."""
+
+    def __init__(self, node: Input, graph: Graph) -> None:
+        self.node, self.nodes = node, (node,)
+        self.choice = "copy", ""
+        self._kind = arithmetic.integer_for(graph, node.name)
+
+    def run(self, values: Values) -> None:
+        """Of every piece of raw inputs."""
+        found = np.empty(self._frames(values.x).shape, self._kind)
+
+        def action(x: Array, run: Run) -> None:
+            np.subtract(self._frames(x), self.node.zero, found, dtype=np.int64, casting="unsafe")
+
+        values.do(action)
+        values.arrays[self.node.name] = found
+
+    def _frames(self, x: Array) -> Array:
+        return x.swapaxes(0, 1) if self.node.per_tick else x[None]
+
+
 class Loop(Segment):
     """Nodes that depend on themselves, tick by tick."""
 
@@ -110,209 +123,6 @@ class Loop(Segment):
             values.tape.append(again)
 
 
-class Pairs(Segment):
-    """A product of spikes and another stream."""
-
-    def __init__(self, node: Product, graph: Graph, left: bool) -> None:
-        self.nodes = (node,)
-        self._product = pairs.Pairs(node, graph, left)
-        bits = 8 * np.dtype(self._product.kind).itemsize
-        self.choice = (
-            "rows of spikes",
-            f"the {'left' if left else 'right'} operand is binary, sums fit {bits} bits",
-        )
-
-    def run(self, values: Values) -> None:
-        """Pairs of samples and shared indices, in parts where all threads work on them."""
-        (node,) = self.nodes
-        values.arrays[node.name] = self._product([values.arrays[name] for name in node.inputs], values)
-
-
-class Layer(Segment):
-    """A chain as one compiled function."""
-
-    def __init__(self, chain: Chain, graph: Graph) -> None:
-        self.chain, self.graph = chain, graph
-        carriers, neuron = chain.carriers, chain.neuron
-        self.nodes = (*carriers, *([neuron] if neuron else []))
-        self.carrier = carriers[-1].name if carriers else None
-        others = (
-            [n for n in graph.consumers[self.carrier] if n != (neuron and neuron.name)]
-            if self.carrier
-            else []
-        )
-        #: whether the carrier's value is read by others than the neuron
-        self.kept = bool(others) or neuron is None
-        self.hidden = frozenset(n.name for n in (carriers[:-1] if self.kept else carriers))
-        listed = chain.synapse is not None and sends_binary(graph, chain.synapse.inputs[0])
-        self.reads_lists = chain.synapse.inputs if chain.synapse and listed else ()
-        self.shape = graph.shape(self.nodes[-1].name)
-        self.size, self.tokens = self.shape[-1], prod(self.shape[:-1])
-        self._plan_sums()
-        self._plan_neuron()
-        self.choice = self._choice()
-
-    def _plan_sums(self) -> None:
-        synapse, rescale, total = self.chain.synapse, self.chain.rescale, self.chain.total
-        self.tile = 64 if self.size <= 64 else TILE
-        self.bias = np.zeros(-(-self.size // self.tile) * self.tile, np.int32)
-        self.group = 2
-        self.start, self.weights, self.matrix, self.crossover = "sums", _NO_WEIGHTS, _NO_WEIGHTS.ravel(), 0
-        if synapse is not None:
-            self.bias[: self.size] = 0 if synapse.bias is None else synapse.bias
-            self.start = "lists" if sends_binary(self.graph, synapse.inputs[0]) else "rows"
-            weight = np.zeros((synapse.weight.shape[1], self.bias.size), np.int16)
-            weight[:, : self.size] = synapse.weight.T
-            self.group = dense_group(self.graph, synapse)
-            self.matrix = vector.packed_dense(weight, self.group).ravel()
-            if self.start == "lists":
-                self.weights = vector.packed(weight.astype(np.int8), self.tile)
-                self.crossover = int(len(weight) * crossover())
-        self.scale, self.top = np.empty((2, 0), np.int32), 0
-        if rescale is not None:
-            table = [self._of_channels(rescale.params[p]) for p in ("multiplier", "shift")]
-            self.scale = np.ascontiguousarray(table, np.int32)
-            self.top = arithmetic.limit(int(rescale.params["bits"]))
-        self.own_sign = self.other_sign = 1
-        self.other = ""
-        if total is not None:
-            at = total.inputs.index(self.nodes[self.nodes.index(total) - 1].name)
-            self.own_sign, self.other_sign = total.every_sign[at], total.every_sign[1 - at]
-            self.other = total.inputs[1 - at]
-
-    def _of_channels(self, param: Any) -> Array:
-        """A parameter of each channel."""
-        found: Array = np.broadcast_to(param, self.shape)[(0,) * (len(self.shape) - 1)]
-        return found
-
-    def _choice(self) -> tuple[str, str]:
-        forms = vector.chosen()
-        dense = f"{forms[f'dot_of_{self.group}']}, {32 // self.group}-bit inputs"
-        if self.start == "lists":
-            return f"{forms['gather']}, else {dense}", f"binary input; dense above {crossover():.0%} spikes"
-        return ("population", "its input is a sum") if self.start == "sums" else (dense, "no binary input")
-
-    def _plan_neuron(self) -> None:
-        neuron, graph = self.chain.neuron, self.graph
-        constants: tuple[int, ...] = ()
-        self.model, self.params, form = "", list[Array](), ""
-        self.kind, self.resets = np.int8, np.zeros(graph.header.timesteps, np.bool_)
-        self.sends_lists = False
-        if neuron is not None:
-            model = NEURONS[neuron.model]
-            form = model.form(neuron.params, arithmetic.magnitude(graph, neuron.inputs[0]))
-            given = [neuron.params[p] for p in model.int_params]
-            fixed = [given[i] for i in kernels.constant_positions(neuron.model, form)]
-            large = graph.header.timesteps * prod(self.shape) >= SPECIALISE_UPDATES
-            constants = tuple(int(v) for v in fixed) if large and all(np.ndim(v) == 0 for v in fixed) else ()
-            self.model = neuron.model
-            self.params = [np.ascontiguousarray(self._of_channels(p), np.int32) for p in given]
-            self.kind = arithmetic.integer_for(graph, neuron.name)
-            self.resets[:] = [t > 0 and neuron.resets(t + 1) for t in range(len(self.resets))]
-        self.form = self.model, form, constants, self.start, self.tile, self.group
-
-    def run(self, values: Values) -> None:
-        """All rows, each through all ticks."""
-        source, length = self._source(values)
-        other = self._aligned(values, self.other) if self.other else _NONE
-        stateful = bool(self.model and NEURONS[self.model].state)
-        ticks = values.run.ticks if stateful else max(len(source), len(other))
-        batch = self._batch(source, other)
-        rows = batch * self.tokens
-        lead = (ticks, batch, *self.shape)
-        neuron = self.chain.neuron
-        sums = values.take((ticks, rows, self.size), np.int32) if self.kept and self.carrier else _NONE[0]
-        sends = neuron is not None and neuron.name in values.sent
-        out = values.take((ticks, rows, self.size), self.kind) if sends else np.empty((0, rows, 0), self.kind)
-        index, count = values.room_for(ticks, rows, self.size) if self.sends_lists else (_NO_INDEX, _NO_COUNT)
-        given = {
-            "source": source, "length": length, "weights": self.weights, "matrix": self.matrix,
-            "crossover": self.crossover, "bias": self.bias, "scale": self.scale, "top": self.top, "other": other,
-            "own_sign": self.own_sign, "other_sign": self.other_sign, "sums": sums, "resets": self.resets[:ticks],
-            "out": out, "sends": sends, "index": index, "count": count, "size": self.size, "tokens": self.tokens,
-        }  # fmt: skip
-        given |= {f"p{i}": param for i, param in enumerate(self.params)}
-        every = values.run.ticks if ticks == 1 else 1
-        counted = [(node.name, every) if node else ("", 0) for node in (self.chain.rescale, neuron)]
-        values.call(
-            Call(layers.layer_kernel(*self.form, given), given, rows, layers.BLOCK, True, tuple(counted))
-        )
-        if self.carrier is not None and sums.size:
-            values.arrays[self.carrier] = sums.reshape(lead)
-        if neuron is not None:
-            if sends:
-                values.arrays[neuron.name] = out.reshape(lead)
-            if self.sends_lists:
-                values.lists[neuron.name] = Lists(index, count)
-
-    def _source(self, values: Values) -> tuple[Array, Array]:
-        """What the kernel starts from: lists, rows (T, rows, inputs) or sums (T, B, tokens, size)."""
-        if self.start == "lists":
-            lists = values.spikes(self.reads_lists[0])
-            return lists.index, lists.count
-        if self.chain.synapse is None:
-            return self._aligned(values, self.nodes[0].inputs[0]), _NO_COUNT
-        x = values.arrays[self.chain.synapse.inputs[0]]
-        rows, inputs = prod(x.shape[1:-1]), x.shape[-1]
-        kind, padded = np.int8 if self.group == 4 else np.int16, self.matrix.size // self.bias.size
-        if x.dtype == kind and x.flags.c_contiguous and inputs == padded:
-            return x.reshape(len(x), rows, inputs), _NO_COUNT
-        return values.padded(x, kind, padded).reshape(len(x), rows, padded), _NO_COUNT
-
-    def _aligned(self, values: Values, name: str) -> Array:
-        """A value as integers of at most 32 bits (T or 1, B or 1, tokens, size)."""
-        x = values.arrays[name]
-        lead, rank = x.shape[:2], len(self.shape)
-        if (
-            x.dtype not in (np.int8, np.int16, np.int32)
-            or x.shape[2:] != self.shape
-            or not x.flags.c_contiguous
-        ):
-            full = np.broadcast_to(
-                x.reshape(*lead, *(1,) * (rank + 2 - x.ndim), *x.shape[2:]), (*lead, *self.shape)
-            )
-            x = values.filled(full.shape, np.int32, full)
-        return x.reshape(*lead, self.tokens, self.size)
-
-    def _batch(self, source: Array, other: Array) -> int:
-        own = source.shape[1] // self.tokens if self.chain.synapse is not None else source.shape[1]
-        return max(own, other.shape[1])
-
-
-_NONE = np.empty((1, 0, 0, 0), np.int32)
-_NO_WEIGHTS = np.zeros((0, 0, 0), np.uint8)
-_NO_INDEX, _NO_COUNT = np.empty((0, 0, 0), np.uint16), np.empty((0, 0), np.int32)
-
-
 def alone(node: Node, graph: Graph, plans: Any) -> Alone:
     """A node by its own step."""
     return Alone(node, lambda: plans[type(node)](node, graph))
-
-
-def plan(graph: Graph, plans: Any, constant: frozenset[str]) -> list[Segment]:
-    """The graph's segments, in an order in which everything that one reads was computed before it."""
-    layers_at = {place: Layer(chain, graph) for place, chain in chains(graph, constant)}
-    covered = {node.name for layer in layers_at.values() for node in layer.nodes}
-    found: list[Segment] = []
-    for unit in loops.units(graph):
-        name = unit.nodes[0].name
-        if unit.loop:
-            found.append(Loop(unit, graph, plans))
-        elif name in layers_at:
-            found.append(layers_at[name])
-        elif name not in covered:
-            found.append(_single(unit.nodes[0], graph, plans, constant))
-    listed = {name for segment in found for name in segment.reads_lists}
-    for layer in layers_at.values():
-        neuron = layer.chain.neuron
-        layer.sends_lists = neuron is not None and neuron.name in listed
-    return found
-
-
-def _single(node: Node, graph: Graph, plans: Any, constant: frozenset[str]) -> Segment:
-    left = pairs.suits(node, graph, constant) if isinstance(node, Product) else None
-    return (
-        Pairs(node, graph, left)
-        if isinstance(node, Product) and left is not None
-        else alone(node, graph, plans)
-    )

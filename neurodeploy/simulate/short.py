@@ -18,8 +18,8 @@ import numpy as np
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Synapse
+from ..jit import kept
 from . import arithmetic
-from .kernels import kept
 from .run import Run, Step
 from .vector.tiles import CONV_COLUMNS, CONV_ROWS, DENSE_COLUMNS, DENSE_ROWS, conv_tile, dense_tile
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..array import Array
-from . import layers, vector
 from .buffers import BUFFERS, SPARE, owner, room, start_of
-from .calls import Call, Together
 from .run import Run
+
+if TYPE_CHECKING:
+    from .calls import Call
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Values:
         """Do what waits."""
         waiting, self.waiting = self.waiting, []
         if waiting:
+            from .calls import Together  # compiled work is there only with numba
+
             self._do(Together(waiting, self.split))
 
     def filled(self, shape: tuple[int, ...], kind: Any, source: Array) -> Array:
@@ -102,23 +105,6 @@ class Values:
 
         self.do(action)
         return out
-
-    def spikes(self, name: str) -> Lists:
-        """The lists of a value; made from its array where its population did not send any."""
-        if name not in self.lists:
-            array = self.arrays[name]
-            rows = prod(array.shape[1:-1])
-            whole = self.filled(array.shape, np.int8, array).reshape(len(array), rows, -1)
-            index, count = self.room_for(len(array), rows, array.shape[-1])
-            given = {"x": whole, "index": index, "count": count}
-            self.call(Call(layers.list_rows(given), given, rows, layers.BLOCK, True))
-            self.lists[name] = Lists(index, count)
-        return self.lists[name]
-
-    def room_for(self, ticks: int, rows: int, size: int) -> tuple[Array, Array]:
-        """Memory for the lists of rows of ``size`` elements."""
-        wide = -(-(size + vector.SPILL + vector.PAD) // 32) * 32
-        return self.take((ticks, rows, wide), np.uint16), self.take((ticks, rows), np.int32)
 
     def drop(self, names: Collection[str]) -> None:
         """Forget values that nothing reads any more, and what only the last segment needed."""

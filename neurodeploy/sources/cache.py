@@ -41,9 +41,9 @@ CACHED = 32  # graphs that are kept; the oldest go first
 ABANDONED = 3600.0  # seconds after which nobody writes a file any more
 
 #: rooms and files of the package that the making of a source graph can reach
-REACHED = ("archives.py", "array.py", "bundled.py", "datasets", "errors.py", "files.py", "formats", "frontends",
-           "guarded.py", "handed.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons", "passes",
-           "registry.py", "sources")  # fmt: skip
+REACHED = ("archives.py", "array.py", "bundled.py", "datasets", "errors.py", "extras.py", "files.py", "formats",
+           "frontends", "guarded.py", "handed.py", "inputs", "ir", "limits.py", "microcode", "npy.py", "neurons",
+           "passes", "registry.py", "sources")  # fmt: skip
 #: distributions that take part in it
 LIBRARIES = ("neurodeploy", "numpy", "scipy", "torch", "h5py", "nir")
 
@@ -93,10 +93,10 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
 
 
 def imported(
-    model: Model, data: DataSet | Facts | None, compare: bool
+    model: Model, data: DataSet | Facts | None, compare: bool, loaded: Loaded | None = None
 ) -> tuple[Graph, Graph, ImportCheck | None]:
     """The whole source graph, the simplified one, and what was compared; the module is let go."""
-    loaded = model.loader()
+    loaded = loaded or model.loader()
     let_go()
     whole = _deepened(simplified(loaded.graph, without=("push_slices",)))
     graph = simplified(whole)

@@ -21,6 +21,7 @@ BUDGET = {"calib": 1e11, "eval": 2e10, "verify": 2e10}  # the last two on simula
 #: the same for a network that is converted, which calibrates on no fewer than LEAST_CALIBRATED
 CONVERTED = 3e11
 LEAST_CALIBRATED = 16
+MOST_TRIED = 4  # ticks of the longest candidate of --method auto
 
 
 def completed(config: BuildConfig, source: Source) -> BuildConfig:
@@ -34,6 +35,12 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     if model.kind == "format" or source.graph.header.level == "integer":
         return _completed(config, source.graph)
     method = config.method or model.method or convert.natural(source.graph).name
+    if method == convert.AUTO:
+        if not _converted(source.graph):
+            return completed(config.model_copy(update={"method": convert.natural(source.graph).name}), source)
+        return config.model_copy(
+            update={**_data(config, model), **_calibrated(config, source.graph, MOST_TRIED)}
+        )
     trained = convert.named(method).ticks(source.graph)
     own_ticks = (
         trained
@@ -44,22 +51,37 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
     if config.convert.get("preset", own.get("preset")) != own.get("preset"):
         own = {}  # the model's options were chosen on top of its own preset
     ticks = config.timesteps or own_ticks or resolve.TICKS
-    few: dict[str, int] = {}
-    if model.untrained and not config.data:
-        few = _few(config, source.graph, ticks)
-    elif "calib" not in config.model_fields_set:
-        affordable = int(CONVERTED // (ticks * _macs(source.graph)))
-        few = {"calib": min(config.calib, max(LEAST_CALIBRATED, affordable))}
+    untrained = model.untrained and not config.data
+    few = _few(config, source.graph, ticks) if untrained else _calibrated(config, source.graph, ticks)
     found: dict[str, Any] = {
         "method": method,
         "timesteps": ticks,
         "convert": {**own, **config.convert},
         "encoder": config.encoder or model.encoder,
         **few,
+        **_data(config, model),
     }
-    if not config.data:
-        found |= {"data": model.dataset, "loader": {**model.data_loader, **config.loader}}
     return config.model_copy(update=found)
+
+
+def _converted(graph: Graph) -> bool:
+    """Whether a network neither spikes nor was trained with quantisers: then a method has to be chosen for it."""
+    return convert.natural(graph).suits(graph) <= 1
+
+
+def _data(config: BuildConfig, model: Model) -> dict[str, Any]:
+    """The model's own data where the user gave none."""
+    if config.data:
+        return {}
+    return {"data": model.dataset, "loader": {**model.data_loader, **config.loader}}
+
+
+def _calibrated(config: BuildConfig, graph: Graph, ticks: int) -> dict[str, int]:
+    """Fewer samples of calibration for large networks, where the user chose none."""
+    if "calib" in config.model_fields_set:
+        return {}
+    affordable = int(CONVERTED // (ticks * _macs(graph)))
+    return {"calib": min(config.calib, max(LEAST_CALIBRATED, affordable))}
 
 
 def _ticks_inside(config: BuildConfig, graph: Graph) -> int:

@@ -13,21 +13,22 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .. import handed
+from .. import extras, handed
 from ..array import Array
 from ..errors import ImportModelError, Problem, UsageError, configured, first_line, unknown_name
 from ..files import digest
 from ..formats._base import FORMATS, Format, Reader
 from ..frontends.input_spec import InputSpec
 from ..frontends.leaves import constructed
-from ..frontends.libraries._base import LIBRARIES, Built, PythonOptions, text_options
+from ..frontends.libraries._base import LIBRARIES, Built, ExportOptions, PythonOptions, text_options
 from ..frontends.proof.types import ImportCheck
 from ..frontends.values import WholeSample
 from ..ir.graph import Graph
-from . import factories, zoo
+from . import factories, shipped, zoo
 
 if TYPE_CHECKING:
     from ..frontends.blocks import Live
@@ -240,15 +241,20 @@ def _traced(module: Any, spec: InputSpec, name: str, inside: str) -> Graph:
             return torch_fx.import_module(module, spec, name)
         if (graph := torch_fx.import_remembering(module, spec, name)) is not None:
             return graph
-    try:
-        return torch_export.import_module(module, spec, name, inside)
-    except ImportModelError as error:
-        if spec.tokens or inside or not _codes(error) <= _MAYBE_FX:
-            raise
+    ways = [partial(torch_export.import_module, module, spec, name, inside)]
+    if not (spec.tokens or inside):
+        ways.append(partial(torch_fx.import_ann, module, spec, name))
+    ways.append(partial(torch_export.import_module, module, spec, name, inside, run=True))
+    errors: list[ImportModelError] = []
+    for way in ways:
         try:
-            return torch_fx.import_ann(module, spec, name)
-        except ImportModelError as other:  # says more if it has met the operators
-            raise (error if _codes(other) <= _MAYBE_FX else other) from None
+            return way()
+        except ImportModelError as error:
+            if not errors and not _codes(error) <= _MAYBE_FX:
+                raise
+            errors.append(error)
+    # Who has met the operators says more.
+    raise next((e for e in reversed(errors) if not _codes(e) <= _MAYBE_FX), errors[0]) from None
 
 
 def _codes(error: ImportModelError) -> set[str]:
@@ -269,11 +275,29 @@ def _zoo(asked: Asked) -> Model:
     entry = zoo.entry(asked.text)
     fingerprint = _digest(entry.model_dump_json(), entry.weights.sha256, _code(zoo.models_folder()))
     return Model(
-        entry.name, "zoo", f"zoo:{entry.name}", lambda: from_torch(zoo.load(entry.name), entry.spec, entry.name),
+        entry.name, "zoo", f"zoo:{entry.name}", partial(_from_zoo, entry),
         entry.system, entry.title, entry.dataset, entry.method, entry.timesteps, entry.kind == "snn",
         not entry.trained, entry.convert, fingerprint, data_loader=entry.loader,
         encoder=entry.input.encoder,
     )  # fmt: skip
+
+
+def _from_zoo(entry: zoo.ZooEntry) -> Loaded:
+    """The graph by torch, or the one that ships where torch is not installed; EnvironmentProblem ND115 without both."""
+    if not extras.there("torch") and entry.trained and (found := shipped.load(entry)) is not None:
+        graph, check = found
+        return Loaded(graph, check=check)
+    _need_torch(f"networks such as {entry.name}, of which no graph ships,")
+    return by_torch(entry)
+
+
+def by_torch(entry: zoo.ZooEntry) -> Loaded:
+    """A network of the zoo, made by torch; raises as :func:`zoo.load`."""
+    return from_torch(zoo.load(entry.name), entry.spec, entry.name)
+
+
+def _need_torch(need: str) -> None:
+    extras.require("torch", need, "give a network that needs none: .net, .nir, a trained one of the zoo")
 
 
 def _code(folder: Path) -> str:
@@ -287,6 +311,8 @@ def _code(folder: Path) -> str:
 
 def _python(asked: Asked) -> Model:
     """``py:package.module:factory``: calling the factory yields a torch module; nothing is imported yet."""
+    from ..frontends.doors import INSIDE, opened
+
     options = configured(PythonOptions, asked.reader, "ND120", "the reader of Python models", "reader")
     module, _, factory = asked.text[3:].partition(":")
     if not module or not factory:
@@ -294,25 +320,32 @@ def _python(asked: Asked) -> Model:
         raise UsageError(Problem("ND110", cause, asked.text, asked.text, "py:package.module:factory"))
 
     def load() -> Loaded:
+        _need_torch("py: models")
         network = _built(module, factory, asked.text)
         spec = carried(network, asked)
-        remark = _restored(network, spec, Path(options.weights)) if options.weights else None
-        loaded = from_torch(network, spec, factory)
+        one = opened(network, spec.tokens, options.padding, options.output, asked.text)
+        remark = _restored(network, one, spec, Path(options.weights)) if options.weights else None
+        loaded = from_torch(one, spec, factory, "" if one is network else INSIDE)
         return replace(loaded, graph=_remarked(loaded.graph, remark)) if remark else loaded
 
     ticks = asked.timesteps or asked.frames or 1
     return Model(factory, "python", asked.text, load, timesteps=ticks, tokenizer=options.tokenizer)
 
 
-def _restored(network: Any, spec: InputSpec, weights: Path) -> Problem | None:
-    """What was left out of a checkpoint that was loaded into a module; ImportModelError ND113, ND19x."""
-    from ..frontends import _torch, blocks, observed, torch_fx
+def _restored(network: Any, one: Any, spec: InputSpec, weights: Path) -> Problem | None:
+    """What was left out of a checkpoint that was loaded into a module; ImportModelError ND113, ND19x.
+
+    ``one`` is the module as it is called, perhaps inside of another.
+    """
+    from ..frontends import _torch, blocks, doors, observed, torch_fx
     from ..frontends.libraries._weights import restore
 
     def reads() -> set[str] | None:
         if blocks.there(network):
             return observed.reads(network, [blocks.example(network, spec)])
-        return observed.reads(network, torch_fx.examples(_torch.prepared(network, spec), spec))
+        found = observed.reads(one, torch_fx.examples(_torch.prepared(one, spec), spec))
+        inside = "" if one is network else f"{doors.INSIDE}."
+        return found and {name.removeprefix(inside) for name in found}
 
     return restore(network, weights, reads)
 
@@ -342,9 +375,8 @@ def carried(network: Any, asked: Asked) -> InputSpec:
 
 def is_module(value: Any) -> bool:
     """Whether this is a torch module."""
-    import torch
-
-    return isinstance(value, torch.nn.Module)
+    torch = sys.modules.get("torch")  # whoever holds a module has imported it
+    return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def _built(module: str, factory: str, text: str) -> Any:
@@ -428,19 +460,24 @@ def _noted(graph: Graph, built: Built) -> Graph:
 
 def _export(asked: Asked) -> Model:
     """A file of torch.export; read when the graph is asked for."""
-    texts, path = text_options(asked.reader), asked.path
+    texts = configured(ExportOptions, asked.reader, "ND120", "the reader of .pt2 files", "reader")
+    path = asked.path
 
     def load() -> Loaded:
+        _need_torch(".pt2 files")
         from ..frontends import pt2, torch_export
+        from ..frontends.doors import Door, listed
         from ..frontends.proof.reference import of_program
 
         program, spec = pt2.load(path), asked.over(InputSpec())
-        return Loaded(torch_export.import_program(program, spec, path.stem), of_program(program, spec))
+        door = Door(texts.padding, tuple(listed(texts.output)), tuple(listed(texts.inputs)))
+        graph = torch_export.import_program(program, spec, path.stem, door=door)
+        return Loaded(graph, of_program(program, spec, door))
 
     if not path.is_file():
         raise UsageError(_nothing_there(str(path), "nothing", "a .pt2 file"))
     levels = asked.over(InputSpec())
-    fingerprint = _digest(digest(path), repr((levels.scale, levels.offset)))
+    fingerprint = _digest(digest(path), repr((levels.scale, levels.offset, texts)))
     return Model(path.stem, "export", str(path), load, fingerprint=fingerprint, tokenizer=texts.tokenizer)
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..datasets import DataSet
 
+Tensor = TypeVar("Tensor")
 #: The name under which the folder of the models is imported, wherever it lies.
 PACKAGE = "neurodeploy_models"
 #: how a network may be trained on images alone, before it is trained for its data
@@ -322,7 +324,9 @@ def _random(described: ZooEntry) -> torch.nn.Module:
 
 def load_weights(network: torch.nn.Module, path: Path, sha256: str = "") -> None:
     """Fill a network from a safetensors file; ``sha256`` is compared when given. Raises as :func:`load`."""
-    fill(network, _read_tensors(path, sha256), path)
+    from safetensors.torch import load as parse
+
+    fill(network, weights_read(path, sha256, parse), path)
 
 
 def fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> None:
@@ -333,9 +337,9 @@ def fill(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path)
     network.load_state_dict(tensors)
 
 
-def _read_tensors(path: Path, sha256: str) -> dict[str, torch.Tensor]:
+def weights_read(path: Path, sha256: str, parse: Callable[[bytes], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, as ``parse`` makes them; ImportModelError ND191, ND192."""
     from safetensors import SafetensorError
-    from safetensors.torch import load as parse
 
     fix = f"train them: python models/train.py {path.stem}"
     try:

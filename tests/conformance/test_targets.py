@@ -18,6 +18,7 @@ from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import Target, keys, load, names
 from neurodeploy.target_schema import Choice, Cost, Limits, Size, check_of, unit_of
+from tests.fast import fast
 from tests.unit.mapping.networks import ecmt_transformer, mlp, spiking_transformer
 
 if sys.version_info >= (3, 11):
@@ -199,7 +200,11 @@ def refusals(key: str) -> Iterator[Problem]:
             yield from error.problems
 
 
-@pytest.mark.parametrize("key", Limits.model_fields)
+#: one of every kind of check; the others are among the long proofs
+FEW = ("synapse_words", "axon_out", "fan_out", "weight_bits", "delay_steps", "payload_bits", "register_bits")
+
+
+@pytest.mark.parametrize("key", fast(Limits.model_fields, *FEW))
 def test_every_limit_is_enforced_by_the_check_it_names(key: str) -> None:
     check = check_of(key)
     found = [p for p in refusals(key) if p.severity == "error" and f"limits.{check.key}" in p.limit]

@@ -16,7 +16,7 @@ from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends import lower
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.frontends.ops._base import OPERATORS
-from neurodeploy.frontends.values import MaskedScores, Membrane, OfIds, TokenIds
+from neurodeploy.frontends.values import First, MaskedScores, Membrane, OfIds, TokenIds
 from neurodeploy.image import encode
 from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp
@@ -129,7 +129,7 @@ RADIANS = """
 def test_every_operator_says_what_it_reads() -> None:
     assert len(OPERATORS) > 100 and not OPERATORS.problems
     for name, operator in lower.operators().items():
-        assert operator.reads | operator.keeps <= {TokenIds, OfIds, MaskedScores, Membrane}, name
+        assert operator.reads | operator.keeps <= {TokenIds, OfIds, MaskedScores, First, Membrane}, name
         assert not operator.reads & operator.keeps, name
         assert operator.build is not None or operator.elementwise, f"nothing makes anything of {name}"
 

@@ -53,7 +53,7 @@ def build_once(factory: pytest.TempPathFactory, model: str) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", params=fast(MODELS, "digits-vit", "digits-spikformer"))
+@pytest.fixture(scope="session", params=fast(MODELS, "digits-vit"))
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_once(tmp_path_factory, request.param)
 
@@ -315,6 +315,7 @@ def test_what_does_not_fit_is_still_reported(
         verbs.build("digits-vit", str(tiny_target), eval=10, verify=0, calib=32, out=str(tmp_path / "again"))
 
 
+@pytest.mark.slow
 def test_a_network_for_two_chips_says_so_on_one_and_fits_two(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

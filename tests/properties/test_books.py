@@ -71,6 +71,33 @@ def test_both_books_follow_messages_over_a_board(graph: Graph, seed: int, chips_
     assert crossings == pytest.approx(apart)
 
 
+@pytest.mark.parametrize("copies", [False, True])
+@settings(max_examples=8)
+@given(integer_graphs(), st.integers(0, 2**31), st.integers(0, 3))
+def test_both_books_follow_packets_that_are_copied(
+    copies: bool, graph: Graph, seed: int, chips_x: int
+) -> None:
+    """On random chips, with a board or without: every link, hop and flow to the unit; the same arrives over fewer."""
+    graph, random = balance(graph), np.random.default_rng(seed)
+    board = Board(chips_x=chips_x, chips_y=1, source="x") if chips_x else TARGET.board
+    apart = TARGET.model_copy(update={"board": board})
+    copied = apart.model_copy(update={"chip": apart.chip.model_copy(update={"multicast": True})})
+    mapping = random_mapping(graph, TARGET, seed, copies=copies)
+    x = random.integers(0, 2, (2, *interp.input_shape(graph)))
+    trace = interp.run(graph, x, booked.names(graph))
+    _, events = MEMBER.run(Program(graph, encode(graph, mapping, copied)), x)
+    found, other = (booked.booked(graph, mapping, trace, target) for target in (copied, apart))
+    assert [row for row in booked.disagreements(found, events) if row[0] != "memory_reads"] == []
+    for kind in set(found.kinds) - {"packets_out", "message_bits", "hops_x", "hops_y"}:
+        assert amounts(found, kind) == amounts(other, kind)
+    for kind in ("packets_out", "hops_x", "hops_y"):
+        assert np.all(np.array(amounts(found, kind)) <= amounts(other, kind))
+    assert {*found.links} == {*other.links}
+    assert all((packets <= other.links[link] + 1e-9).all() for link, packets in found.links.items())
+    # What reaches each core is the same, whoever shares a packet on the way.
+    assert sorted(map(tuple, np.unique(found.flows.ends, axis=0))) == sorted(map(tuple, other.flows.ends))
+
+
 @pytest.mark.parametrize("cut", ["mapper", "random", "with copies"])
 @settings(max_examples=6)
 @given(integer_graphs(), st.integers(0, 2**31), st.data())

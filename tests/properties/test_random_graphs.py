@@ -70,7 +70,8 @@ def check_telescoping(graph: Graph, x: np.ndarray) -> None:
             continue
         a, b = (trace.values[name].sum(axis=0) for name in node.inputs)
         left, right, out = node.equation.replace("->", ",").split(",")
-        whole = np.einsum(f"Z{left},Z{right}->Z{out}", a, b)
+        pair, table = node.shown or ("", np.ones(()))
+        whole = np.einsum(f"Z{left},Z{right},{pair}->Z{out}", a, b, table.astype(np.int64))
         if node.rescale is not None:
             multiplier, shift = node.rescale
             whole = fixed.rescale(whole, multiplier[-1], shift[-1])

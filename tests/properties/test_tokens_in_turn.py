@@ -21,6 +21,7 @@ from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance, period, turns
+from neurodeploy.passes.leave_out import leave_out
 from neurodeploy.target import load
 from tests.mappings import streamed_mapping
 from tests.strategies import inputs, integer_graphs
@@ -87,7 +88,7 @@ def networks(draw: st.DrawFn) -> Graph:
         x = net.view(x, "slice", (0, 0, 1, 1), "NC", "first")
     elif tail == "sum":
         x = net.reduce(x, "sum", (0,), "C", "pool")
-    return net.output(net.dense(x, 2, "head"))
+    return leave_out(net.output(net.dense(x, 2, "head")))
 
 
 def mlp_block(net: Net, x: str, name: str) -> str:
@@ -102,7 +103,23 @@ def mixer_block(net: Net, x: str, name: str) -> str:
     return net.total(x, net.view(mixed, "permute", (1, 0), "NC", f"{name}_back"), name=f"{name}_add")
 
 
-BLOCKS = {"softmax": ecmt_block, "linear attention": spiking_block, "mlp": mlp_block, "mixer": mixer_block}
+def causal_block(net: Net, x: str, name: str) -> str:
+    """A mask hides later tokens."""
+    return ecmt_block(net, x, name, mask=np.triu(np.ones((net.sizes(x)[0],) * 2, dtype=bool), 1))
+
+
+def masked_block(net: Net, x: str, name: str) -> str:
+    """A mask hides some tokens, but from none itself."""
+    tokens = net.sizes(x)[0]
+    return ecmt_block(
+        net, x, name, mask=(net.random.random((tokens, tokens)) < 0.5) & ~np.eye(tokens, dtype=bool)
+    )
+
+
+BLOCKS = {
+    "softmax": ecmt_block, "linear attention": spiking_block, "mlp": mlp_block, "mixer": mixer_block,
+    "causal": causal_block, "masked": masked_block,
+}  # fmt: skip
 
 
 @settings(max_examples=6, suppress_health_check=[HealthCheck.filter_too_much])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from pydantic import BaseModel
 
 import neurodeploy
 from neurodeploy import target
@@ -17,7 +18,7 @@ from neurodeploy.config import BuildConfig
 from neurodeploy.convert._base import METHODS
 from neurodeploy.datasets._base import DATASETS
 from neurodeploy.formats._base import FORMATS
-from neurodeploy.frontends.libraries._base import LIBRARIES
+from neurodeploy.frontends.libraries._base import LIBRARIES, ExportOptions, PythonOptions
 from neurodeploy.mapping.objectives._base import OBJECTIVES
 
 ROOT = Path(neurodeploy.__file__).parent
@@ -32,8 +33,11 @@ NAMES = {
     "optimise": {*OBJECTIVES},
     "target": {*target.names()},
 }
-READERS = [r.Options for f in FORMATS.values() if (r := f.reader)] + [
-    library.Options for library in LIBRARIES.values()
+READERS: list[type[BaseModel]] = [
+    *(r.Options for f in FORMATS.values() if (r := f.reader)),
+    *(library.Options for library in LIBRARIES.values()),
+    ExportOptions,
+    PythonOptions,
 ]
 KEYS = {*BuildConfig.model_fields} | {f"reader.{key}" for options in READERS for key in options.model_fields}
 LOADERS = [options for data in DATASETS.values() if (options := data.Options)]

@@ -17,7 +17,12 @@ from neurodeploy.cli.entry import click_errors
 from neurodeploy.codes import CODES
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 GUIDES = [*PAGES, ROOT / "hw_targets" / "README.md", ROOT / "models" / "README.md"]
 PROGRAM = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?neurodeploy(?=\s|$)")
 

@@ -148,7 +148,7 @@ def test_a_missing_library_is_named_with_its_command(monkeypatch: pytest.MonkeyP
     with pytest.raises(EnvironmentProblem) as found:
         RECORDINGS["aedat4"].read("a.aedat4")
     assert (
-        found.value.problems[0].code == "ND927" and "neurodeploy[events]" in found.value.problems[0].fixes[0]
+        found.value.problems[0].code == "ND115" and "neurodeploy[events]" in found.value.problems[0].fixes[0]
     )
 
 

@@ -167,7 +167,7 @@ def test_doctor_lists_broken_members_of_all_rooms(tmp_path: Path, capsys: pytest
 
 def test_members_name_the_packages_that_change_numbers(tmp_path: Path) -> None:
     known = distributions()
-    assert {"numpy", "torch", "numba", "lava-nc", "scikit-learn", "timm", "transformers"} <= set(known)
+    assert {"numpy", "torch", "numba", "lava-nc", "timm", "transformers"} <= set(known)
     assert len(set(known)) == len(known)
     toy = BACKEND.replace("    name", '    distributions = ("toylib",)\n    name')
     with rooms.member(BACKENDS, tmp_path, toy=toy):

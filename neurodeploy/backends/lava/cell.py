@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -234,13 +235,13 @@ class Cell:
     # --- crossings ---------------------------------------------------------------------------------------------
 
     def _product(self, node: Product, args: list[Array], tick: int) -> Array:
-        a, b = args
+        a, b = node.used(*args)
         if node.timing == "cumulative":
             return self._compensated(node, a, b, tick)
         if node.timing == "held":
             held = b if tick == 1 or b.any() else self._state[node.name]
             self._state[node.name] = b = held
-        p = np.einsum(node.equation, a, b)
+        p = node.met(partial(np.einsum, node.equation), a, b)
         return self._saturate(node, fixed.rescale(p, *node.factor(tick)), self.spec.bits[node.name])
 
     def _compensated(self, node: Product, a: Array, b: Array, tick: int) -> Array:
@@ -248,7 +249,8 @@ class Cell:
         zero = self._zeros(node.name)
         s_a, s_b, p, y = (0 * a, 0 * b, zero, zero) if tick == 1 else self._state[node.name]
         s_b = self._saturate(node, s_b + b, REGISTER_BITS)
-        p = p + np.einsum(node.equation, a, s_b) + np.einsum(node.equation, s_a, b)
+        met = partial(np.einsum, node.equation)
+        p = p + node.met(met, a, s_b) + node.met(met, s_a, b)
         p = self._saturate(node, p, REGISTER_BITS)
         s_a = self._saturate(node, s_a + a, REGISTER_BITS)
         now = fixed.rescale(p, *node.factor(tick))

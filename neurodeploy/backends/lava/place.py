@@ -25,6 +25,8 @@ PYTHON = (3, 10)
 VARIABLE = "NEURODEPLOY_LAVA_PYTHON"
 #: what such an environment holds, with hashes; made by ``make lock``
 LOCK = Path(__file__).parent / "requirements.txt"
+#: where `make setup` puts uv in a checkout
+CHECKOUT_UV = Path(__file__).resolve().parents[3] / ".tools" / "uv" / "bin" / "uv"
 PROBE = "import sys, lava.magma, lava.proc, h5py, scipy, pydantic; print(*sys.version_info[:2])"
 PROBE_LIMIT_S, SETUP_LIMIT_S = 60.0, 1800.0
 MOST_SAID = 400  # letters of what a tool said
@@ -114,13 +116,21 @@ def linked(place: Path) -> None:
 
 
 def _uv() -> str:
+    """The one on the path, that of the interpreter, or the one that ``make setup`` put into a checkout."""
     if found := shutil.which("uv"):
         return found
+    if CHECKOUT_UV.is_file():
+        return str(CHECKOUT_UV)
     if find_spec("uv") is not None:
         from uv import find_uv_bin
 
         return str(find_uv_bin())
-    raise _failed("uv, which makes the environment, is not here", "uv", "not found", "pip install uv")
+    raise _failed(
+        "uv, which makes the environment, is not here",
+        "uv",
+        "neither on the path nor in this environment",
+        "pip install uv",
+    )
 
 
 def _call(command: list[str]) -> None:

@@ -38,7 +38,7 @@ class Contraction:
     def of(cls, equation: Equation, a: Sizes, b: Sizes, picks: list[Array | None]) -> Contraction:
         """From an equation, the local sizes of both operands, and which elements each core wants (None: all)."""
         every = prod(equation.shape(a, b))
-        whole = all(pick is None or len(np.unique(pick)) == every for pick in picks)
+        whole = all(pick is None or len(np.unique(pick[pick >= 0])) == every for pick in picks)
         return cls(equation, equation.sizes(a, b), whole)
 
     def apply(self, a: Array, b: Array) -> Array:

@@ -12,6 +12,7 @@ operator keeps, one word per operand element on each core that holds it.
 from __future__ import annotations
 
 from collections import Counter
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -110,10 +111,14 @@ class Recorder:
 
     def _flows(self, samples: int) -> Flows:
         """Pairs that exchanged anything, as positions of cores, mean over ``samples``."""
-        sites = np.array([*self.network.pairs], dtype=np.int64).reshape(-1, 2)
         position = np.full(len(self.network.images), -1)  # an image without a row is the host's
         position[list(self.network.row)] = list(self.network.row.values())
         used = self.exchanged.any(axis=1)
+        reached = [
+            (int(position[source]), position[[*targets]].tolist())
+            for source, targets in compress(self.network.pairs, used.tolist())
+        ]
         spans = np.array([self.network.spans.get(n, (0, 0)) for n in np.flatnonzero(used).tolist()])
         packets = self.exchanged[used] / np.float32(samples)
-        return Flows(position[sites[used]], packets, spans.reshape(-1, 2).astype(np.float32))
+        places = spans.reshape(-1, 2).astype(np.float32)
+        return Flows.of(reached, packets, places, self.network.topology.multicast)

@@ -18,7 +18,7 @@ import numpy as np
 from ... import registry
 from ...array import Array
 from ...errors import Problem, SimulateError
-from ...image import CoreImage, Instruction, Unit, weights_of
+from ...image import CoreImage, Instruction, Unit, unpacked, weights_of
 from ...ir import fixed
 from ...ir.equation import Equation
 from ...ir.micro_op import COMPENSATION_OPS, MICROCODE, RESCALE_OPS
@@ -78,7 +78,7 @@ class Step:
 
     ``gathers``: of each operand; ``inbox``: where its ports lie, ``pick``: which elements of them, or of a product,
     become elements of the vector; ``start``: its state at tick 1; ``keeps``: by port, what is read of what it has kept,
-    in each turn if these differ.
+    in each turn if these differ; ``sees``: by port, which elements a product uses in each turn, (turns, elements, 1).
     """
 
     number: int
@@ -96,6 +96,7 @@ class Step:
     contraction: Any = None
     kernel: Array | None = None
     keeps: dict[int, tuple[Gather, ...]] = field(default_factory=dict)
+    sees: dict[int, Array] = field(default_factory=dict)
 
     def operand(self, frame: Frame, which: int = 0) -> Vector:
         """An input's elements."""
@@ -106,7 +107,26 @@ class Step:
         if port not in self.keeps:
             return np.asarray(frame.inbox[self.inbox[port]])
         order, kept = self.keeps[port], frame.kept[self.ports[port]][frame.t - 1]
-        return order[frame.turn if len(order) > 1 else 0](kept)
+        found = order[frame.turn if len(order) > 1 else 0](kept)
+        return found if port not in self.sees else np.asarray(found * self.sees[port][frame.turn])
+
+    def used(self, port: int, arrived: Vector, turn: int) -> Vector:
+        """Elements of an operand of a product, 0 where no term with them is shown."""
+        terms = self.arrays.get(f"terms_{'ab'[port]}")
+        if terms is not None:
+            return np.asarray(arrived * terms[:, None])
+        masked = port in self.sees and port not in self.keeps
+        return np.asarray(arrived * self.sees[port][turn]) if masked else arrived
+
+    def fresh(self, port: int, turn: int) -> Array | None:
+        """Which elements that an operand keeps are used for the first time; None where it keeps nothing."""
+        if port not in self.keeps:
+            return None
+        if port not in self.sees:
+            return np.full(1, not turn)
+        sees = self.sees[port]
+        found: Array = (sees[turn] & ~sees[:turn].any(axis=0))[:, 0]
+        return found
 
     def by_core(self, vector: Vector) -> Vector:
         """The vector (cores, elements, samples)."""
@@ -160,6 +180,11 @@ def prepare(
         for n in range(len(item.ports))
         if f"keep_{n}" in arrays
     }
+    sees = {
+        n: _sees(images[0], item, n, arrays.pop(f"see_{n}"), len(units))
+        for n in range(len(item.ports))
+        if f"see_{n}" in arrays
+    }
     own = arrays["own"].astype(bool) if "own" in arrays else None
     start, kernel = _start(cores, member), _kernel(cores)
     params = _params(item, arrays)
@@ -179,12 +204,13 @@ def prepare(
         contraction,
         kernel,
         keeps,
+        sees,
     )
 
 
 def local(name: str, shape: tuple[int, ...], size: int) -> bool:
     """Whether an array of an instruction has an entry for each of its core's elements, along its last axis."""
-    if name.startswith(("own", "keep_")):
+    if name.startswith(("own", "keep_", "see_", "terms_")):
         return True
     return name.removeprefix("t:").startswith(("value", "zero", "e:")) and shape[-1:] == (size,)
 
@@ -213,6 +239,15 @@ def _kept(image: CoreImage, item: Instruction, which: int, order: Array) -> tupl
     rows = order.reshape(-1, order.shape[-1])
     each = rows.shape[1] // item.arrays[f"keep_{which}"].shape[-1]
     return tuple(Gather.side_by_side(np.split(row, each), size) for row in rows)
+
+
+def _sees(image: CoreImage, item: Instruction, which: int, words: Array, cores: int) -> Array:
+    """Which elements of an operand a product uses, (turns, elements, 1), core after core."""
+    sizes, axis = image.array(item.arrays[f"{'ab'[which]}_sizes"]), item.numbers[f"see_{which}"]
+    before, size, after = prod(sizes[:axis]), int(sizes[axis]), prod(sizes[axis + 1 :])
+    seen = unpacked(words.reshape(len(words), cores, -1), size)[:, :, None, :, None]
+    found: Array = np.broadcast_to(seen, (len(words), cores, before, size, after)).reshape(len(words), -1, 1)
+    return found
 
 
 def _start(cores: Sequence[tuple[CoreImage, Instruction]], member: Any) -> tuple[Array, ...]:
@@ -438,11 +473,13 @@ def _view(step: Step, frame: Frame) -> Vector:
 
 
 def _product(step: Step, frame: Frame) -> Vector:
-    a, b = step.arrived(frame, 0), step.arrived(frame, 1)
-    return PRODUCTS[step.item.texts["timing"]](step, frame, a, b)
+    arrived = step.arrived(frame, 0), step.arrived(frame, 1)
+    a, b = (step.used(port, vector, frame.turn) for port, vector in enumerate(arrived))
+    arrivals = sum(map(step.active, arrived))
+    return PRODUCTS[step.item.texts["timing"]](step, frame, a, b, arrivals)
 
 
-def _instant(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
+def _instant(step: Step, frame: Frame, a: Vector, b: Vector, arrivals: Vector) -> Vector:
     item = step.item
     p, pairs = _contract(step, a, b)
     frame.tally(item.node, "product_ops", pairs)
@@ -450,22 +487,22 @@ def _instant(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
     return frame.saturate(step, _scaled(step, frame, p), item.numbers["bits"], step.own)
 
 
-def _held(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
+def _held(step: Step, frame: Frame, a: Vector, b: Vector, arrivals: Vector) -> Vector:
     spoke, (before,) = (step.by_core(b) != 0).any(axis=1), frame.state[step.number]
     held = np.where(spoke[:, None], step.by_core(b), step.by_core(before)).reshape(b.shape)
     frame.state[step.number] = (held,)
     frame.tally(step.item.node, "state_accesses", len(b) // step.cores * spoke)
-    return _instant(step, frame, a, held)
+    return _instant(step, frame, a, held, arrivals)
 
 
-def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
+def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector, arrivals: Vector) -> Vector:
     item, size = step.item, step.item.size
     s_a, s_b, p, y = frame.state[step.number]
     own = {key: array.astype(bool) for key, array in step.arrays.items() if key.startswith("own_")}
-    if 1 in step.keeps and frame.turn:  # what is kept was summed up, and its clips counted, in the first turn
-        own["own_b"] = np.zeros(len(b), dtype=bool)
-    if 0 in step.keeps and frame.turn:
-        own["own_a"] = np.zeros(len(a), dtype=bool)
+    for port, (name, vector) in enumerate((("own_a", a), ("own_b", b))):
+        # What is kept is summed up anew in every turn: its clips count in the first that uses it.
+        if (fresh := step.fresh(port, frame.turn)) is not None:
+            own[name] = own.get(name, True) & np.broadcast_to(fresh, len(vector))
     s_b = frame.saturate(step, s_b + b, REGISTER_BITS, own.get("own_b"))
     new, pairs = _contract(step, a, s_b)
     old, more = _contract(step, s_a, b)
@@ -473,7 +510,6 @@ def _cumulative(step: Step, frame: Frame, a: Vector, b: Vector) -> Vector:
     s_a = frame.saturate(step, s_a + a, REGISTER_BITS, own.get("own_a"))
     y_now = _scaled(step, frame, p)
     frame.state[step.number] = s_a, s_b, p, y_now
-    arrivals = step.active(a) + step.active(b)
     frame.tally(item.node, "product_ops", pairs + more)
     adds = 1 + RESCALE_OPS * ("multiplier" in step.arrays)
     frame.tally(item.node, "microcode_ops", arrivals + size * adds)

@@ -121,12 +121,13 @@ class Bookkeeper:
         site, network = self.sites[core], self.network
         for export in exports:
             number, _ = self.origins[core][export.instruction]
-            for bundle in export.bundles:
-                pair, hops = network.pair(site, bundle.target), network.hops(site, bundle.target)
-                for origin in np.unique(number[bundle.elements]).tolist():
+            for targets, elements in network.packets(export):
+                pair, hops = network.pair(site, targets), network.hops(site, targets)
+                for origin in np.unique(number[elements]).tolist():
                     node = self.program[origin].node or self.program[export.instruction].node
                     cause = Cause(node, site, "packets_out", pair, export.bits, hops)
-                    yield export.instruction, cause, bundle.elements, number[bundle.elements] == origin
+                    yield export.instruction, cause, elements, number[elements] == origin
+            for bundle in export.bundles:
                 if bundle.target in network.row:
                     for cause, amounts in self._met(bundle.target, bundle.slots):
                         yield export.instruction, cause, bundle.elements, amounts

@@ -62,8 +62,8 @@ class Running:
     state: list[State] = field(default_factory=list)
     #: delay lines, by instruction
     lines: dict[int, deque[Array]] = field(default_factory=dict)
-    #: what ports keep, (ticks, slots, streams), by port
-    kept: dict[int, Array] = field(default_factory=dict)
+    #: what ports keep of every other sample, or of all, (ticks, slots, streams), by port
+    kept: list[dict[int, Array]] = field(default_factory=list)
     #: sums that wait for a later step, by step
     waiting: dict[int, Array] = field(default_factory=dict)
 
@@ -82,6 +82,7 @@ class Machine:
     def __init__(self, images: Sequence[CoreImage], whole: bool = True) -> None:
         images = tuple(images)  # all are held, decoded
         self.header = _host_header(images)
+        self.stores = self.header.get("stores", 1)
         self.nodes = {name: prod(shape) for name, shape in self.header["shapes"].items()}
         _check_probes(images, self.nodes, whole)
         receivers, at = [receiver(image) for image in images], places(images)
@@ -193,8 +194,9 @@ def _host_header(images: Sequence[CoreImage]) -> Mapping[str, Any]:
             if image.chip != HOST)  # fmt: skip
     last = max(ends, default=0)
     for image in images:
-        found = [image.header[key] for key in ("timesteps", "steps")]
-        if found != [header["timesteps"], header["steps"]] or header["steps"] < header["timesteps"] + last:
+        found = [image.header.get(key, 1) for key in ("timesteps", "steps", "stores")]
+        agreed = [header.get(key, 1) for key in ("timesteps", "steps", "stores")]
+        if found != agreed or header["steps"] < header["timesteps"] + last:
             limit = f"{header['timesteps']} ticks, {header['timesteps'] + last} steps"
             raise _contradiction("images disagree about the length of a run", image.name, found, limit)
     return header
@@ -243,7 +245,10 @@ class _Run:
     def _begin(self, stack: Stack) -> Running:
         lines = {step.number: deque(initial(step, self.samples)) for step in stack.delays}
         shape = self.machine.header["timesteps"], self.samples
-        kept = {k.port: np.zeros((shape[0], k.size, shape[1]), dtype=np.int64) for k in stack.intake.keeps}
+        kept = [
+            {k.port: np.zeros((shape[0], k.size, shape[1]), dtype=np.int64) for k in stack.intake.keeps}
+            for _ in range(self.machine.stores)
+        ]
         return Running(lines=lines, kept=kept)
 
     def go(self) -> None:
@@ -305,7 +310,7 @@ class _Run:
             at = self._when(step - 1 - keep.since, len(keep.turns))
             if at is not None:
                 rows, address, once = keep.turns[at.turn]
-                into = running.kept[keep.port][at.tick - 1]
+                into = running.kept[at.sample % self.machine.stores][keep.port][at.tick - 1]
                 into[address] = 0
                 add(into, address, self.said.rows[rows].astype(np.int64), once)
 
@@ -339,7 +344,7 @@ class _Run:
             saturations,
             delayed,
             at.turn,
-            running.kept,
+            running.kept[at.sample % self.machine.stores],
         )
         for item, there in zip(steps, recorded, strict=True):
             if there is None:  # this turn has none of its elements

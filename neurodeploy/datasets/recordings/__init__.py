@@ -51,7 +51,7 @@ def load(spec: str, options: EventOptions) -> DataSet:
     """Frames of every recording, read when they are asked for; without train and test the files are split.
 
     Raises UsageError: ND921 to ND923 for a recording that is none, ND924 for events outside the sensor, or where nobody
-    says how large it is, ND925 for labels; EnvironmentProblem ND927 where a library is missing.
+    says how large it is, ND925 for labels; EnvironmentProblem ND115 where a library is missing.
     """
     held = _survey(spec)
     size = _size(spec, held, options)

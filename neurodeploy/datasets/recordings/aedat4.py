@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
-from ...errors import EnvironmentProblem, Problem
+from ... import extras
 from .. import _checks
 from .._events import Events, made
 from ._base import Recording
@@ -16,7 +15,7 @@ FORMAT = "iniVation .aedat4 (extra events)"
 
 
 def read(path: str) -> Events:
-    """All events of the stream; EnvironmentProblem ND927 without the package, UsageError ND923 for other streams."""
+    """All events of the stream; EnvironmentProblem ND115 without the package, UsageError ND923 for other streams."""
     number, _ = _stream(decoder := _decoder(path), path)
     parts = [packet["events"] for packet in decoder if packet["stream_id"] == number and "events" in packet]
     if not parts:
@@ -32,13 +31,8 @@ def size(path: str) -> tuple[int, int]:
 
 
 def _decoder(path: str) -> Any:
-    try:
-        library = importlib.import_module("aedat")
-    except ImportError as error:
-        cause = "files .aedat4 are read by the package aedat, which cannot be imported"
-        fixes = ("pip install 'neurodeploy[events]'", "save the events as .npz with arrays t, x, y, p")
-        raise EnvironmentProblem(Problem("ND927", cause, path, str(error), fixes=fixes)) from error
-    return library.Decoder(path)
+    other = "save the events as .npz with arrays t, x, y, p"
+    return extras.require("events", "files .aedat4", other).Decoder(path)
 
 
 def _stream(decoder: Any, path: str) -> tuple[int, dict[str, Any]]:

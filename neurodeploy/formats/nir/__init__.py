@@ -1,10 +1,10 @@
-"""NIR, the exchange format of spiking network tools (nir 1.0.8)."""
+"""NIR, the exchange format of spiking network tools (of the package nir)."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
+from ... import extras
 from ...array import Array
 from ...ir.graph import Graph
 from ...program import Program
@@ -31,8 +31,7 @@ class NirWriter(Writer):
 
     def available(self) -> str:
         """nir is a dependency; an environment without it says so."""
-        there = importlib.util.find_spec("nir")
-        return "" if there else "the package nir is not installed: pip install nir==1.0.8"
+        return "" if extras.there("nir") else "the package nir is not installed: pip install nir"
 
     def write(self, program: Program, path: Path, x: Array | None = None) -> tuple[Path, ...]:
         """The one file, as :func:`.write.write` says."""
@@ -49,5 +48,5 @@ class NirWriter(Writer):
 
 
 READER, WRITER = NirReader(), NirWriter()
-TITLE = "NIR, the exchange format of spiking network tools (nir 1.0.8)"
+TITLE = "NIR, the exchange format of spiking network tools (of the package nir)"
 MEMBER = Format("nir", ".nir", TITLE, READER, WRITER)

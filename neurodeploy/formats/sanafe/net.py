@@ -185,6 +185,9 @@ def _check(graph: Graph, images: Sequence[CoreImage], target: Target) -> None:
     chips = len({image.chip for image in images} - {HOST})
     if chips > 1:
         refused.add("mapping", f"{chips} chips", "one mesh", "build again with --chips 1")
+    if target.chip.multicast or any(image.header.get("multicast") for image in images):
+        found, limit = "packets that are copied on their way", "a packet for each core, as in SANA-FE"
+        refused.add("mapping", found, limit, "build for a target without chip.multicast")
     if not graph.of(Synapse):
         for node in graph.of(Product, Micro, Sum, Reduce, Delay):
             refused.add(node.name, node.kind, "at least one synapse in the network")

@@ -8,7 +8,6 @@ our own reader of torch's checkpoints.
 from __future__ import annotations
 
 import difflib
-import importlib
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...errors import EnvironmentProblem, ImportModelError, NeurodeployError, Problem, configured, first_line
+from ... import extras
+from ...errors import ImportModelError, NeurodeployError, Problem, configured, first_line
 from ...registry import Member, Room
 from .. import tensors
 from ..input_spec import InputSpec
@@ -51,7 +51,30 @@ class TextOptions(BaseModel):
     )
 
 
-class PythonOptions(TextOptions):
+class ModuleOptions(TextOptions):
+    """What modules of a user take, and ``.pt2`` files of them: which result is read, what texts are filled up with."""
+
+    output: str = Field(
+        default="",
+        description="of several results the one that is read, by its name or number; several with commas between",
+    )
+    padding: int | None = Field(
+        default=None,
+        ge=0,
+        description="token that fills texts up, of which the attention mask of the module is made",
+    )
+
+
+class ExportOptions(ModuleOptions):
+    """What ``.pt2`` files take from the table ``reader``."""
+
+    inputs: str = Field(
+        default="",
+        description="names of the inputs in order, such as input_ids,attention_mask, where the file has others",
+    )
+
+
+class PythonOptions(ModuleOptions):
     """What ``py:`` models take from the table ``reader``."""
 
     weights: str = Field(
@@ -102,32 +125,18 @@ class Library(Member):
         """How texts become token ids; a library of image networks has nothing to say."""
         return TextOptions()
 
-    def available(self) -> str:
-        """Empty, or the reason why the library cannot be used here."""
-        try:
-            importlib.import_module(self.package)
-        except Exception as error:  # a broken installation raises anything
-            return f"{type(error).__name__}: {error}"
-        return ""
-
     def installed(self) -> str:
         """The library with its version, or how to install it; it is not imported."""
         try:
             return f"{self.package} {version(self.package)}"
         except PackageNotFoundError:
-            return f"not installed: pip install 'neurodeploy[{self.extra}]'"
+            return f"not installed: {extras.command(self.extra)}"
 
     def require(self) -> Any:
         """The imported library; EnvironmentProblem ND115 where it is absent."""
-        reason = self.available()
-        if reason:
-            cause = (
-                f"{self.package} is needed for models of the form {self.name}:NAME, and is not usable here"
-            )
-            install = f"pip install 'neurodeploy[{self.extra}]'"
-            other = "build the network in Python and give py:package.module:factory, or save it as .pt2"
-            raise EnvironmentProblem(Problem("ND115", cause, self.package, reason, fixes=(install, other)))
-        return importlib.import_module(self.package)
+        extras.require("torch", f"models of the form {self.name}:NAME")
+        other = "build the network in Python and give py:package.module:factory, or save it as .pt2"
+        return extras.require(self.extra, f"models of the form {self.name}:NAME", other, package=self.package)
 
     def configure(self, options: Mapping[str, Any]) -> LibraryOptions:
         """Checked options; UsageError ND120 for unknown keys, with the nearest names, and for wrong values."""

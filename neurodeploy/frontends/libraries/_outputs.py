@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...errors import ImportModelError, Problem
@@ -12,13 +12,34 @@ from ...errors import ImportModelError, Problem
 EMBEDDINGS = ("image_embeds", "text_embeds", "pooler_output")
 
 
+#: of the tokens (B, N, C) and what is to be made of them, what is read
+Pooled = Callable[[Any, str], Any]
+
+
 @dataclass(frozen=True)
 class ReadOut:
-    """Result ``name``, number ``place`` of the tuple of results, of which ``pool`` is read; ``whole``: all of it."""
+    """Result ``name``, number ``place`` of the tuple of results, of which ``pool`` is read; ``whole``: all of it.
+
+    The results ``beside`` it follow in the last axis of one tensor (B, ...), each flat.
+    """
 
     name: str
     place: int
     pool: str = "whole"
+    beside: tuple[ReadOut, ...] = ()
+
+    def listed(self, found: Any, pooled: Pooled) -> Any:
+        """What is read of the tuple of results."""
+        return self._joined([pooled(found[one.place], one.pool) for one in (self, *self.beside)])
+
+    def named(self, found: Any, pooled: Pooled) -> Any:
+        """What is read of the results by name."""
+        return self._joined([pooled(getattr(found, one.name), one.pool) for one in (self, *self.beside)])
+
+    def _joined(self, parts: list[Any]) -> Any:
+        import torch
+
+        return torch.cat([part.flatten(1) for part in parts], 1) if self.beside else parts[0]
 
 
 @dataclass(frozen=True)
@@ -47,7 +68,11 @@ class Results:
         return next((name for name in names if name in self.found), "")
 
     def asked(self, wanted: str) -> ReadOut:
-        """What a user asks for by name; ImportModelError ND179 where the model does not yield it."""
+        """What a user asks for by name, or by several with commas between; ND179 where the model does not yield it."""
+        names = [name.strip() for name in wanted.split(",")]
+        if all(name in self.found for name in names):
+            first, *more = map(self.read, names)
+            return replace(first, beside=tuple(more))
         if wanted == "tokens":
             return self.read(self.tokens)
         if wanted in ("logits", "pooled"):
@@ -58,7 +83,12 @@ class Results:
             return self.read(self.tokens, wanted)
         cause = "the model does not yield what is to be read of it"
         limit = ", ".join(f"{name} of {axes} axes" for name, (_, axes) in self.found.items())
-        fixes = ("leave out --set reader.output", "all that there is: --set reader.output=tokens")
+        several = ",".join(list(self.found)[:2])
+        fixes = (
+            "leave out --set reader.output",
+            "all that there is: --set reader.output=tokens",
+            f"results by their names: --set reader.output={several}",
+        )
         raise ImportModelError(Problem("ND179", cause, self.where, wanted, limit, fixes))
 
 

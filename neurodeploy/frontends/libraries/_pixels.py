@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ GEOMETRY = ("do_resize", "do_center_crop", "do_thumbnail", "do_align_long_axis",
 RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 
 
-def network(transformers: Any, model: Any, options: Any, name: str, where: str) -> Built:
+def network(transformers: Any, model: Any, options: Any, name: str, where: str, whole: Any = None) -> Built:
     """The model behind a module that maps an image to one tensor, fed as the library's own preparation feeds it.
+
+    A model of videos takes as many images as its configuration says. ``whole`` is the configuration of what it is part
+    of, if of anything.
 
     ImportModelError ND103 or ND130 where it does not run, ND177 for a preparation that the input cannot say, ND178
     where nothing says how large images are, ND179 for a result that it does not yield.
@@ -34,13 +38,15 @@ def network(transformers: Any, model: Any, options: Any, name: str, where: str) 
 
     config = getattr(model.config, "vision_config", None) or model.config
     channels = int(getattr(config, "num_channels", 3))
-    processor, own = _processor(transformers, model.config, name, where)
+    processor, own = _processor(transformers, whole or model.config, name, where)
+    frames = getattr(config, "num_frames", None)
+    ahead = (frames,) if isinstance(frames, int) else ()
     found, flipped = _levels(processor, channels, where)
     size = _size(config, options, processor, own, channels, where)
     if processor is not None:
         prepare = _as_it_is(processor)
         found = _images.settled(lambda raw: _turned(prepare(raw), flipped), found, (channels, *size), where)
-    example = torch.zeros(_torch.BATCH, channels, *size)
+    example = torch.zeros(_torch.BATCH, *ahead, channels, *size)
     try:
         results = _outputs.results(model, {"pixel_values": example}, where)
     except ImportModelError:
@@ -48,8 +54,9 @@ def network(transformers: Any, model: Any, options: Any, name: str, where: str) 
     except Exception as error:  # whatever the library says
         raise ImportModelError(_torch.does_not_run(error, where, example)) from error
     read = _read_out(results, options.output)
+    spec = replace(found.spec(size), shape=(*ahead, channels, *size))
     return Built(
-        _module(model, read, flipped), found.spec(size), "model", reference=_reference(model, read, flipped),
+        _module(model, read, flipped), spec, "model", reference=_reference(model, read, flipped),
         preparation=_geometry(processor, found, flipped, size) if own else "", remarks=_remarks(processor, own, name),
     )  # fmt: skip
 
@@ -86,7 +93,7 @@ def _prepare(processor: Any, **more: Any) -> _images.Prepare:
     def prepare(raw: Array) -> Array:
         made = processor(raw, return_tensors="np", input_data_format="channels_first", **more)["pixel_values"]
         image: Array = np.asarray(made, dtype=np.float64)[0]
-        return image
+        return image[0] if image.ndim == 4 else image  # a video of one image
 
     return prepare
 
@@ -222,8 +229,8 @@ def _module(model: Any, read: ReadOut, flipped: bool) -> Any:
             self.model = model
 
         def forward(self, x: Tensor) -> Tensor:
-            given = torch.cat(x.split(1, 1)[::-1], 1) if flipped else x
-            return _pooled(self.model(pixel_values=given, return_dict=False)[read.place], read.pool)
+            given = torch.cat(x.split(1, -3)[::-1], -3) if flipped else x
+            return read.listed(self.model(pixel_values=given, return_dict=False), _pooled)
 
     return Image().eval()
 
@@ -232,7 +239,6 @@ def _reference(model: Any, read: ReadOut, flipped: bool) -> Callable[[Any], Any]
     """The library's own call on what its preparation makes of levels: images (B, C, H, W) to what is read."""
 
     def call(x: Any) -> Any:
-        found = model(pixel_values=x.flip(1) if flipped else x, return_dict=True)
-        return _pooled(getattr(found, read.name), read.pool)
+        return read.named(model(pixel_values=x.flip(-3) if flipped else x, return_dict=True), _pooled)
 
     return call

@@ -76,7 +76,7 @@ def _module(model: Any, read: ReadOut) -> Any:
             self.model = model
 
         def forward(self, x: Tensor) -> Tensor:
-            return pooled(self.model(x, return_dict=False)[read.place], read.pool)
+            return read.listed(self.model(x, return_dict=False), pooled)
 
     return Signal().eval()
 
@@ -85,7 +85,6 @@ def _reference(model: Any, read: ReadOut) -> Callable[[Any], Any]:
     """The library's own call: signals (B, ...) to what is read."""
 
     def call(x: Any) -> Any:
-        found = model(**{model.main_input_name: x}, return_dict=True)
-        return pooled(getattr(found, read.name), read.pool)
+        return read.named(model(**{model.main_input_name: x}, return_dict=True), pooled)
 
     return call

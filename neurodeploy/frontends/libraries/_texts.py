@@ -10,6 +10,7 @@ import inspect
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +217,7 @@ def pooled(y: Any, pool: str) -> Any:
     return y[:, -1] if pool == "last" else y
 
 
-def shown_of(y: Any, pool: str, shown: Any) -> Any:
+def shown_of(y: Any, pool: str, *, shown: Any) -> Any:
     """The same where those count that are ``shown`` (B, N), in operators that a graph has."""
     import torch
 
@@ -251,8 +252,8 @@ def module(model: Any, read: ReadOut, pad: int | None, length: int, known: Habit
                 given["attention_mask"] = shown.to(ids.dtype)
             if self.positions is not None:
                 given["position_ids"] = self.positions.expand(ids.shape[0], -1)
-            found = self.model(**given, return_dict=False)[read.place]
-            return pooled(found, read.pool) if shown is None else shown_of(found, read.pool, shown)
+            found = self.model(**given, return_dict=False)
+            return read.listed(found, pooled if shown is None else partial(shown_of, shown=shown))
 
     return Text().eval()
 
@@ -268,14 +269,19 @@ def reference(model: Any, wrapper: Any, read: ReadOut, pad: int | None) -> Calla
     def call(ids: Any) -> Any:
         shown = torch.ones_like(ids, dtype=torch.bool) if pad is None else ids != pad
         given = {} if pad is None else {"attention_mask": shown.to(ids.dtype)}
-        y = getattr(model(input_ids=ids, return_dict=True, **given), read.name)
         last = shown.sum(1).clamp(min=1) - 1
         promised = shown[:, 0] & (shown.cumprod(1) == shown).all(1)
-        if read.pool == "mean":
-            y = torch.stack([row[: int(n) + 1].mean(0) for row, n in zip(y, last, strict=True)])
-        elif read.pool != "whole":
-            y = y[torch.arange(len(y)), last if read.pool == "last" else 0]
+
+        def own(y: Any, pool: str) -> Any:
+            if pool == "mean":
+                return torch.stack([row[: int(n) + 1].mean(0) for row, n in zip(y, last, strict=True)])
+            return y if pool == "whole" else y[torch.arange(len(y)), last if pool == "last" else 0]
+
+        y = read.named(model(input_ids=ids, return_dict=True, **given), own)
         keep = promised.view(-1, *(1,) * (y.ndim - 1))
+        by_token = read.beside and y.shape[1] == ids.shape[1] * (1 + len(read.beside))
+        if by_token:  # a number for each token, of several results
+            keep = keep & shown.repeat(1, 1 + len(read.beside))
         if y.shape[:2] == ids.shape and y.ndim == 3:
             keep = keep & shown[..., None]
         return y if keep.all() else torch.where(keep, y, wrapper(ids))

@@ -21,7 +21,6 @@ from . import _pixels, _signals, _texts
 from ._base import RANDOM, Built, Library, LibraryOptions, TextOptions, constructing, fetching, seeded
 from ._weights import fill
 
-Pool = Literal["auto", "logits", "mean", "first", "last", "pooled", "tokens"]
 #: files of weights in a folder, the first that exists is read
 FILES = ("model.safetensors", "pytorch_model.bin")
 #: files of which one shows that a folder holds a tokenizer
@@ -44,9 +43,13 @@ class HuggingFaceOptions(LibraryOptions, TextOptions):
     mask: bool | None = Field(
         None, description="hide padding; unset: where the model's attention can and a tokenizer is known"
     )
-    output: Pool = Field(
+    part: Literal["", "image", "text"] = Field(
+        "", description="of a model of images and texts, such as CLIP, the one network or the other"
+    )
+    output: str = Field(
         "auto",
-        description="logits of a head, mean of the tokens, the first or last token, pooled, or all tokens; auto: "
+        description="logits of a head, mean of the tokens, the first or last token, pooled, or all tokens; or the "
+        "model's own names of results, with commas between, which then follow in one row; auto: "
         "logits where there is a head (a decoder's at the last token), else what the model makes of a whole image, or "
         "first token, and of a text what its folder says, or mean",
     )
@@ -99,21 +102,26 @@ class HuggingFace(Library):
                 safe = {"trust_remote_code": False, "use_safetensors": True}
                 model = type(model).from_pretrained(name, config=config, attn_implementation="eager", **safe)
         model.config.use_cache = False
+        for part in model.modules():
+            if isinstance(part, transformers.PreTrainedModel):  # it looks at ids in order to warn
+                part.warn_if_padding_and_no_attention_mask = _nothing
         return self._network(transformers, model.float().eval(), options, name, where)
 
     def _network(self, transformers: Any, model: Any, options: Any, name: str, where: str) -> Built:
-        """The network of images or texts that a model is; ImportModelError ND181 for one of both."""
-        if all(hasattr(model.config, part) for part in ("text_config", "vision_config")):
-            cause, limit = "the model takes images and texts, and is two networks", "one of them"
-            kind = type(model).__name__.removesuffix("Model")
-            fix = (
-                f"save the one: transformers.{kind}VisionModel.from_pretrained(FOLDER).save_pretrained(OTHER)"
-            )
-            raise ImportModelError(Problem("ND181", cause, where, type(model).__name__, limit, (fix,)))
+        """The network of images or texts that a model is; ImportModelError ND181 for one of both, if none is chosen."""
+        whole = None
+        if _is_two(model.config):
+            if not options.part:
+                cause, limit = "the model takes images and texts, and is two networks", "one of them"
+                fixes = ("--set reader.part=image", "--set reader.part=text")
+                raise ImportModelError(Problem("ND181", cause, where, type(model).__name__, limit, fixes))
+            model, whole = _tower(transformers, model, options.part, where), model.config
         if model.main_input_name == "pixel_values":
-            return _pixels.network(transformers, model, options, name, where)
+            return _pixels.network(transformers, model, options, name, where, whole)
         if model.main_input_name in _signals.INPUTS:
             return _signals.network(model, options, where)
+        if model.config.is_encoder_decoder and _generates(transformers, model):
+            model = model.get_encoder()
         decoder = type(model) in transformers.MODEL_FOR_CAUSAL_LM_MAPPING.values()
         tokenised = bool(self.texts(name, options).tokenizer)
         return _texts.network(model, options, name, tokenised, decoder, where)
@@ -167,13 +175,53 @@ def _causal(transformers: Any, config: Any) -> bool:
     return [type(config) in table for table in heads] == [True, False] and not config.is_encoder_decoder
 
 
+def _tower(transformers: Any, model: Any, part: str, where: str) -> Any:
+    """One of the two networks of a model, with its projection where the library has a class for that; ND117 if none."""
+    side = {"image": "Vision", "text": "Text"}[part]
+    kind = type(model).__name__.removesuffix("Model") + side
+    config = model.config.vision_config if part == "image" else model.config.text_config
+    config.projection_dim = getattr(model.config, "projection_dim", None)
+    weights = model.state_dict()
+    with constructing(where):
+        for name in (f"{kind}ModelWithProjection", f"{kind}Model"):
+            make = getattr(transformers, name, None)
+            if make is None:
+                continue
+            tower = make._from_config(config, attn_implementation="eager")
+            names = tower.state_dict()
+            inside = "" if names.keys() <= weights.keys() else f"{side.lower()}_model."
+            if missing := [key for key in names if inside + key not in weights]:
+                raise ValueError(f"{name} has weights that {type(model).__name__} has not: {missing[0]}")
+            tower.load_state_dict({key: weights[inside + key] for key in names})
+            tower.config.use_cache = False
+            return tower.float().eval()
+        raise ValueError(f"no class {kind}Model")
+
+
+def _is_two(config: Any) -> bool:
+    """Whether a configuration is of a network of images beside one of texts."""
+    return all(hasattr(config, part) for part in ("text_config", "vision_config"))
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
+def _generates(transformers: Any, model: Any) -> bool:
+    """Whether the decoder of a network writes texts, word by word: its encoder is what maps a text to vectors."""
+    names = ("MODEL_MAPPING", "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING", "MODEL_FOR_PRETRAINING_MAPPING")
+    return any(type(model) in getattr(transformers, name).values() for name in names)
+
+
 def _class(transformers: Any, config: Any) -> Any:
     """The class that the config names, or what is usual for its type."""
     named = getattr(transformers, (getattr(config, "architectures", None) or [""])[0], None)
     if isinstance(named, type) and issubclass(named, transformers.PreTrainedModel):
         return named
     mappings: tuple[str, ...] = ("MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING", "MODEL_MAPPING")
-    if _causal(transformers, config):
+    if _is_two(config):
+        mappings = ("MODEL_MAPPING",)
+    elif _causal(transformers, config):
         mappings = ("MODEL_FOR_CAUSAL_LM_MAPPING", *mappings)
     elif config.is_encoder_decoder:  # T5 and its kin by their encoder, which maps a text alone
         mappings = ("MODEL_FOR_TEXT_ENCODING_MAPPING", *mappings)

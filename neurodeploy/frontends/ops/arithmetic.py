@@ -13,9 +13,10 @@ import numpy as np
 from ...array import Array
 from ...ir.nodes import Micro, Sum
 from ...ir.types import Shape
+from ..bounds import bounds
 from ..lookups import hides
 from ..lowering import Lowering
-from ..values import HIDING, MaskedScores, OfIds, Refusal, Scores, Stream, depends, plain
+from ..values import HIDING, MaskedScores, OfIds, Pair, Refusal, Scores, Stream, depends, plain
 from ._base import operator
 from ._letters import hadamard
 from .linear import affine, matmul
@@ -150,10 +151,16 @@ def _operand(lowering: Lowering, item: Any, like: Stream) -> tuple[str, Shape]:
 
 @operator(
     "mul", "imul", "__mul__", "__imul__", "__rmul__", "mul_", "multiply",
-    reads=(MaskedScores,), elementwise=True, by_tick=True,
+    reads=(MaskedScores, OfIds), elementwise=True, by_tick=True,
 )  # fmt: skip
 def times(lowering: Lowering, a: Any, b: Any) -> Scores:
-    """a b; of scores that a mask hides, what is minus infinity stays so."""
+    """a b; of scores that a mask hides, what is minus infinity stays so. Masks of two tokens are one of the pair."""
+    if isinstance(a, OfIds) and isinstance(b, OfIds):
+        made = hadamard(lowering, a.stream, b.stream)
+        if lowering.binary(made.name):
+            lowering.pairs[made.name] = Pair(a, b)
+        return made
+    a, b = plain(a), plain(b)
     if isinstance(a, MaskedScores) or isinstance(b, MaskedScores):
         return _hidden_scaled(lowering, *((a, b) if isinstance(a, MaskedScores) else (b, a)))
     return mul(lowering, a, b)
@@ -171,11 +178,11 @@ def mul(lowering: Lowering, a: Any, b: Any) -> Stream:
         cause = "a mask that depends on several tokens at once, as a stream times a hugely negative number"
         limit = f"factors above {HIDING:g}, or a mask of each token by itself"
         raise Refusal("ND101", cause, f"{array.min():g}", limit)
-    if any(n not in (1, s) for n, s in zip(array.shape, stream.shape.sizes, strict=True)):
-        cause, limit = "a constant gate that repeats the stream", f"at most {stream.shape.sizes}"
-        raise Refusal("ND101", cause, array.shape, limit, "expand the stream before the product")
     if ticks is not None:
         return _by_tick(lowering, stream, ticks, 0.0)
+    sizes = np.broadcast_shapes(array.shape, stream.shape.sizes)
+    wide = Shape(stream.shape.roles, sizes)
+    stream = stream.at(lowering.view(stream.name, stream.shape, "broadcast", sizes, wide), wide)
     axes = [a for a in range(array.ndim) if (array != array.take([0], a)).any()]
     factors = array[tuple(slice(None) if a in axes else 0 for a in range(array.ndim))].reshape(-1)
     if len(axes) < 2:
@@ -242,7 +249,7 @@ def baddbmm(lowering: Lowering, c: Any, a: Any, b: Any, beta: float = 1.0, alpha
 )
 def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Scores:
     """Division by a constant, or by a stream that is held above 0."""
-    if rounding_mode is None and isinstance(b, Stream) and lowering.held.get(b.name, ("",))[0] == "above":
+    if rounding_mode is None and isinstance(b, Stream) and bounds(lowering, b.name)[0] > 0:
         return times(lowering, a, reciprocal(lowering, b))
     if depends(b) or rounding_mode is not None:
         cause, found = "a division by a stream, or a rounding one", rounding_mode or "stream"
@@ -254,10 +261,12 @@ def div(lowering: Lowering, a: Any, b: Any, rounding_mode: Any = None) -> Scores
 @operator("reciprocal", "reciprocal_")
 def reciprocal(lowering: Lowering, x: Stream) -> Stream:
     """1 / x of what lies above a positive bound."""
-    side, floor, source = lowering.held.get(x.name, ("", 0.0, x))
-    if side != "above" or floor <= 0:
+    side, _, source = lowering.held.get(x.name, ("", 0.0, x))
+    floor, _ = bounds(lowering, x.name)
+    if floor <= 0:
         cause, limit = "a division by what may come near 0", "a / b.clamp(min=c) with c > 0"
         raise Refusal("ND101", cause, "reciprocal", limit, "clamp the divisor, or divide by a constant")
+    source = source if side == "above" else x
     return lowering.like(source, Micro, op="reciprocal", params={"floor": floor})
 
 

@@ -54,7 +54,10 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Stream:
-    """softmax(q k^T * scale + mask) v, scale d^-0.5 unless given; the mask is a constant, or one of tokens."""
+    """softmax(q k^T * scale + mask) v, scale d^-0.5 unless given.
+
+    The mask is a constant, one of tokens, or a stream of numbers, which is added.
+    """
     if enable_gqa or dropout_p:
         found = f"gqa {enable_gqa}, dropout {dropout_p}"
         raise Refusal("ND101", "attention with grouped queries or dropout", found)
@@ -93,6 +96,8 @@ def _masked(lowering: Lowering, scores: Stream, mask: Any) -> Scores:
         return scores
     if isinstance(mask, OfIds):
         return add(lowering, scores, hiding(lowering, mask, True))
+    if isinstance(mask, Stream) and not lowering.binary(mask.name):
+        return add(lowering, scores, mask)
     if depends(mask):
         limit = "a constant mask, or one of each token by itself"
         raise Refusal("ND101", "an attention mask that depends on the input", "", limit)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...ir.nodes import Micro
+from ..bounds import bounds
 from ..lowering import Lowering
 from ..values import MaskedScores, Refusal, Scores, Stream, depends
 from ._base import operator
@@ -62,8 +63,10 @@ def _noted(lowering: Lowering, made: Stream, side: str, bound: Any, x: Stream) -
 @operator("exp", "exp_")
 def exp(lowering: Lowering, x: Stream) -> Stream:
     """exp of what lies below a bound of its own, which says how large it may become."""
-    side, top, source = lowering.held.get(x.name, ("", 0.0, x))
-    if side != "below":
+    side, _, source = lowering.held.get(x.name, ("", 0.0, x))
+    _, top = bounds(lowering, x.name)
+    source = source if side == "below" else x
+    if top == np.inf:
         cause, limit = "an exponential of what has no upper bound", "torch.exp(x.clamp(max=c))"
         raise Refusal(
             "ND101", cause, "exp", limit, "clamp what it is taken of, at a number that it never exceeds"

@@ -1,8 +1,8 @@
-"""Convolutions of one and two dimensions: zeros inside a kernel dilate it, zeros inside the image transpose it."""
+"""Convolutions of one to three dimensions: zeros inside a kernel dilate it, zeros inside the image transpose it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, TypeAlias
 
@@ -11,8 +11,9 @@ import numpy as np
 from ...array import Array
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import Refusal, Stream, moved_batch
+from ..values import BATCH, Refusal, Stream, depends, foreign, inner, moved_batch
 from ._base import operator
+from ._windows import windowed
 from .linear import dense, synapse
 from .views import constant_pad
 
@@ -22,7 +23,7 @@ Axes: TypeAlias = tuple[int, ...]
 Sides: TypeAlias = tuple[tuple[int, int], ...]
 
 
-@operator("convolution", "conv1d", "conv2d", "_convolution")
+@operator("convolution", "conv1d", "conv2d", "conv3d", "_convolution")
 def convolution(
     lowering: Lowering,
     x: Stream,
@@ -43,12 +44,13 @@ def convolution(
         return transposed_convolution(
             lowering, x, weight, bias, stride, padding, output_padding, groups, dilation
         )
-    kernel = _kernel(lowering, x, weight)
+    kernel = _kernel(lowering, weight)
     space = kernel.ndim - 2
     stride = _spread(stride, space)
     kernel = _dilated(kernel, _spread(dilation, space))
     sides = _sides(padding, kernel.shape[2:])
-    return _convolved(lowering, x, kernel, _offset(lowering, bias), stride, sides, groups)
+    x, kernel, offset, groups, shown = _side_by_side(lowering, x, kernel, _offset(lowering, bias), groups)
+    return shown(_convolved(lowering, x, kernel, offset, stride, sides, groups))
 
 
 @operator("conv_transpose1d", "conv_transpose2d")
@@ -64,8 +66,9 @@ def transposed_convolution(
     dilation: Any = 1,
 ) -> Stream:
     """A convolution of the image with ``stride`` - 1 zeros between its elements, by the kernel turned around."""
-    kernel = _kernel(lowering, x, weight)
+    kernel = _kernel(lowering, weight)
     space = kernel.ndim - 2
+    x, kernel, offset, groups, shown = _side_by_side(lowering, x, kernel, _offset(lowering, bias), groups)
     inputs, outputs, *window = kernel.shape
     grouped = kernel.reshape(groups, inputs // groups, outputs, *window).swapaxes(1, 2)
     kernel = np.flip(grouped.reshape(groups * outputs, -1, *window), range(2, 2 + space))
@@ -74,18 +77,40 @@ def transposed_convolution(
         x = _stuffed(lowering, x, x.rank - space + axis, step)
     more = zip(kernel.shape[2:], _spread(padding, space), _spread(output_padding, space), strict=True)
     sides = tuple((k - 1 - p, k - 1 - p + extra) for k, p, extra in more)
-    return _convolved(lowering, x, kernel, _offset(lowering, bias), (1,) * space, sides, groups)
+    return shown(_convolved(lowering, x, kernel, offset, (1,) * space, sides, groups))
 
 
-def _kernel(lowering: Lowering, x: Stream, weight: Any) -> Array:
-    """The weights; Refusal ND101 for another number of dimensions, ND105 where the batch is not in front."""
-    kernel = lowering.array(weight)
-    space = kernel.ndim - 2
-    if space not in (1, 2):
-        raise Refusal("ND101", "a convolution of this kind", f"{space}d", "1d or 2d")
-    if not x.batched or x.rank != space + 2:
+def _kernel(lowering: Lowering, weight: Any) -> Array:
+    """The weights; Refusal ND101 where they depend on the input."""
+    if depends(weight):
+        raise Refusal("ND101", "a convolution whose weights depend on the input", "", "constant weights")
+    return lowering.array(weight)
+
+
+def _side_by_side(
+    lowering: Lowering, x: Stream, kernel: Array, bias: Array | None, groups: int
+) -> tuple[Stream, Array, Array | None, int, Callable[[Stream], Stream]]:
+    """What is convolved with which kernel, and what makes torch's shape of the result.
+
+    Images of one sample in the axis of the batch, such as heads or windows, become groups of channels, each with a copy
+    of the kernel. Refusal ND105 where the batch is not in front.
+    """
+    if x.rank != kernel.ndim or any(map(foreign, x.axes[1:])) or x.axes[0][:1] != (BATCH,):
+        if x.batched and x.rank == kernel.ndim:
+            return x, kernel, bias, groups, lambda made: made
         raise moved_batch("a convolution", x)
-    return kernel
+    count = prod(inner(x.axes[0]))
+    if count == 1:
+        return x, kernel, bias, groups, lambda made: made
+    samples, sizes = x.sizes[0] // count, x.sizes[1:]
+    joined = lowering.reshape(x, (samples, count * sizes[0], *sizes[1:]))
+    tiled = np.tile(kernel, (count, *(1,) * (kernel.ndim - 1)))
+    offset = None if bias is None else np.tile(bias, count)
+
+    def shown(made: Stream) -> Stream:
+        return lowering.reshape(made, (x.sizes[0], -1, *made.sizes[2:]))
+
+    return joined, tiled, offset, groups * count, shown
 
 
 def _offset(lowering: Lowering, bias: Any) -> Array | None:
@@ -102,11 +127,30 @@ def _convolved(
     both = tuple(max(min(pair), 0) for pair in sides)
     rest = [(before - p, after - p) for (before, after), p in zip(sides, both, strict=True)]
     x = constant_pad(lowering, x, [n for pair in reversed(rest) for n in pair])
+    if len(stride) == 3:
+        return _conv3d(lowering, x, kernel, bias, stride, both, groups)
     if len(stride) == 2:
         return _conv2d(lowering, x, kernel, bias, stride, both, groups)
     row = lowering.reshape(x, (*x.sizes[:2], 1, x.sizes[2]))
     out = _conv2d(lowering, row, kernel[:, :, None], bias, (1, *stride), (0, *both), groups)
     return lowering.reshape(out, (*out.sizes[:2], out.sizes[3]))
+
+
+def _conv3d(
+    lowering: Lowering, x: Stream, weight: Array, bias: Array | None, stride: Axes, padding: Axes, groups: int
+) -> Stream:
+    """A convolution of (C, T, Y, X): the images that a kernel sees at once are channels, its places in T groups."""
+    outputs, inputs, depth, *window = weight.shape
+    x = constant_pad(lowering, x, (0, 0, 0, 0, padding[0], padding[0]))
+    x = windowed(lowering, x, 2, depth, stride[0], 1)  # (C, places, depth, Y, X)
+    batch, channels, places, _, *space = x.sizes
+    x = lowering.permute(x, (0, 2, 1, 3, 4, 5))
+    x = lowering.reshape(x, (batch, places * channels * depth, *space))
+    kernel = np.tile(weight.reshape(outputs, inputs * depth, *window), (places, 1, 1, 1))
+    offset = None if bias is None else np.tile(bias, places)
+    out = _conv2d(lowering, x, kernel, offset, stride[1:], padding[1:], groups * places)
+    out = lowering.reshape(out, (batch, places, outputs, *out.sizes[2:]))
+    return lowering.permute(out, (0, 2, 1, 3, 4))
 
 
 def _conv2d(

@@ -12,8 +12,9 @@ from ...array import Array
 from ...ir.nodes import Synapse
 from ...ir.types import Shape
 from ..lowering import Lowering
-from ..values import Refusal, Stream, TokenIds, depends
+from ..values import First, Refusal, Stream, TokenIds, depends, foreign, inner
 from ._base import operator
+from ._letters import matmul_streams
 from .views import cat, listed, movedim, select, transpose, unsqueeze
 
 #: more pieces of an axis than this are gathered by a synapse instead of views
@@ -60,12 +61,32 @@ def _picked(lowering: Lowering, x: Stream, dim: int, step: Any) -> tuple[Stream,
     return lowering.reshape(x, (*x.sizes[:dim], *places.shape, *x.sizes[dim + 1 :])), dim + places.ndim
 
 
-@operator("index", "_unsafe_index")
+@operator("index", "_unsafe_index", reads=(First,))
 def index(lowering: Lowering, x: Stream, indices: Sequence[Any]) -> Stream:
-    """The form of exported programs, with None for axes that stay."""
+    """The form of exported programs, with None for axes that stay; of each sample the row of its first token."""
+    if len(indices) == 2 and isinstance(indices[1], First):
+        rows = None if depends(indices[0]) else lowering.array(indices[0])
+        if rows is None or not np.array_equal(rows, np.arange(x.sizes[0])) or x.rank != 3:
+            raise Refusal(
+                "ND101", "places of tokens that depend on the input", x.sizes, "one row of each sample"
+            )
+        weights = unsqueeze(lowering, indices[1].stream, 1)
+        made = matmul_streams(lowering, weights, x)
+        return lowering.reshape(made, (x.sizes[0], x.sizes[2]))
     steps = tuple(slice(None) if step is None else step for step in indices)
     result: Stream = getitem(lowering, x, steps)
     return result
+
+
+@operator("topk", "sort", "argsort", "msort")
+def ranked(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
+    """Refused: which elements are read depends on their values."""
+    cause, limit = (
+        "a choice by data, as mixtures of experts make it",
+        "what is read does not depend on numbers",
+    )
+    fix = "of a mixture of experts: a network with one expert, or the sum of all by their weights"
+    raise Refusal("ND101", cause, lowering.call.op, limit, fix)
 
 
 @operator("index_select")
@@ -110,12 +131,23 @@ def found(lowering: Lowering, x: Stream, move: Callable[[Any], Any]) -> Stream:
     """
     import torch
 
-    if not x.batched:
+    more = inner(x.axes[0])
+    if any(map(foreign, x.axes[1:])) or foreign(x.axes[0]) != x.axes[0][: len(x.axes[0]) - len(more)]:
         raise Refusal(
             "ND105", "positions of several axes, the batch among them", x.sizes, "the batch in front"
         )
     numbers = torch.arange(prod(x.sizes)).view(x.sizes)
     moved = lowering.array(move(numbers))
+    if more and moved.shape[:1] == x.sizes[:1]:  # samples and a part of each in one axis
+        copies = x.sizes[0] // prod(more)
+        whole = lowering.reshape(x, (copies, prod(more), *x.sizes[1:]))
+        parted = moved.reshape(copies, prod(more), *moved.shape[1:])
+        return lowering.reshape(_moved(lowering, whole, parted), moved.shape)
+    return _moved(lowering, x, moved)
+
+
+def _moved(lowering: Lowering, x: Stream, moved: Array) -> Stream:
+    """The elements of a stream whose first axis is the batch, by their numbers; Refusal ND105, as :func:`found`."""
     first = moved[0]
     total = prod(x.sizes[1:])
     samples = np.arange(x.sizes[0]).reshape(-1, *(1,) * first.ndim) * total

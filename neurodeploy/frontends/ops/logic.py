@@ -8,6 +8,7 @@ only a neuron takes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -44,6 +45,9 @@ def logic(lowering: Lowering, *operands: Any) -> Any:
     made = _weighted(lowering, terms, float(table.flat[0]))
     if np.isin(table, (0, 1)).all():
         lowering.truths.add(made.name)
+    pair = lowering.pairs.get(streams[0].name)
+    if pair is not None and len(streams) == 1 and table.tolist() == [1, 0]:
+        lowering.pairs[made.name] = replace(pair, shown=not pair.shown)
     return made
 
 

@@ -6,6 +6,7 @@ by spikes is a product with them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from ...array import Array
 from ..lookups import hiding
 from ..lowering import Lowering
-from ..values import HIDING, MaskedScores, OfIds, Refusal, Scores, Stream, depends, plain
+from ..values import HIDING, MaskedScores, OfIds, Pair, Refusal, Scores, Stream, depends, plain
 from ._base import operator
 from .arithmetic import add, mul, sub
 
@@ -22,6 +23,9 @@ from .arithmetic import add, mul, sub
 def masked_fill(lowering: Lowering, x: Any, mask: Any, value: Any) -> Scores:
     """Hides by a hugely negative value; a fill by zero multiplies."""
     if isinstance(mask, Stream):
+        pair = lowering.pairs.get(mask.name)
+        if pair is not None and not depends(value) and (lowering.array(value) <= HIDING).all():
+            return _filled_by_pairs(lowering, x, pair)
         return chosen(lowering, mask, value, plain(x), "masked_fill")
     if depends(x) and depends(mask) and not depends(value):
         return _filled_by_tokens(lowering, x, mask, False, lowering.array(value))
@@ -65,6 +69,19 @@ def _filled_by_tokens(lowering: Lowering, x: Any, mask: Any, shown: bool, value:
         limit = f"a mask of each token by itself, that puts {HIDING:g} or less before a softmax"
         raise Refusal("ND101", "a mask that depends on the input", found, limit)
     return add(lowering, x, hiding(lowering, mask, shown))
+
+
+def _filled_by_pairs(lowering: Lowering, x: Any, pair: Pair) -> Scores:
+    """Scores hidden where one of two tokens is: by what hides each, which together is deeper."""
+    if pair.shown:
+        limit = "a mask that shows what both of two tokens show"
+        raise Refusal(
+            "ND101", "a mask that hides pairs of tokens of which both are shown", "masked_fill", limit
+        )
+    for mask in (pair.one, pair.other):
+        x = add(lowering, x, hiding(lowering, replace(mask, table=mask.table.bool()), True))
+    scores: Scores = x
+    return scores
 
 
 def _filled(lowering: Lowering, x: Any, mask: Array, value: Array) -> Scores:

@@ -15,8 +15,14 @@ from ...ir.nodes import Micro, Neuron
 from ..lowering import Lowering
 from ..values import BATCH, TIME, Membrane, Refusal, Stream, depends, inner
 from ._base import operator
+from ._letters import hadamard
+from .arithmetic import mul, sub
 from .linear import affine
+from .pool import mean, sum_
 from .views import movedim
+
+#: square of a length next to nothing
+SHORT = 1e-24
 
 
 @operator("layer_norm")
@@ -77,6 +83,52 @@ def spelled_norm(
     build = layer_norm if norm == "layer_norm" else rms_norm
     made = build(lowering, rows, [width], gamma, eps=eps / width if length else eps)
     return movedim(lowering, made, -1, dim)
+
+
+@operator("linalg_vector_norm")
+def vector_norm(
+    lowering: Lowering, x: Stream, ord: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Stream:
+    """The Euclidean length of x over axes, as the sum of x times x of length 1; of zeros it is 0."""
+    if ord != 2 or dim is None:
+        raise Refusal("ND101", "a length of this kind", f"order {ord}, axes {dim}", "order 2, some axes")
+    gone = sorted(x.dim(d) for d in ([dim] if isinstance(dim, int) else dim))
+    kept = [d for d in range(x.rank) if d not in gone]
+    sizes = x.sizes
+    rows = lowering.permute(x, [*kept, *gone])
+    rows = lowering.reshape(rows, (*(sizes[d] for d in kept), prod(sizes[d] for d in gone)))
+    unit = spelled_norm(lowering, rows, "rms_norm", SHORT, -1, length=True)
+    made = sum_(lowering, hadamard(lowering, rows, unit), -1)
+    made = lowering.reshape(
+        made, [1 if d in gone else n for d, n in enumerate(sizes) if keepdim or d in kept]
+    )
+    lowering.held[made.name] = "above", 0.0, made
+    return made
+
+
+@operator("norm")
+def norm(
+    lowering: Lowering, x: Stream, p: Any = 2, dim: Any = None, keepdim: bool = False, dtype: Any = None
+) -> Stream:
+    """The older form."""
+    return vector_norm(lowering, x, 2 if p == "fro" else p, dim, keepdim)
+
+
+@operator("var")
+def var(
+    lowering: Lowering,
+    x: Stream,
+    dim: Any = None,
+    unbiased: bool = True,
+    keepdim: bool = False,
+    correction: Any = None,
+) -> Stream:
+    """The mean square of what differs from the mean, of n - 1 elements unless ``correction`` says otherwise."""
+    dims = [x.dim(d) for d in (range(x.rank) if dim is None else [dim] if isinstance(dim, int) else dim)]
+    count = prod(x.sizes[d] for d in dims)
+    off: Any = sub(lowering, x, mean(lowering, x, dims, True))
+    squares = mean(lowering, hadamard(lowering, off, off), dims, keepdim)
+    return mul(lowering, squares, count / (count - (float(unbiased) if correction is None else correction)))
 
 
 @operator("group_norm")

@@ -11,6 +11,8 @@ import numpy as np
 from ..lowering import Lowering
 from ..values import Refusal, Stream
 from ._base import operator
+from ._windows import windowed
+from .convolution import transposed_convolution
 from .gather import taken
 from .linear import along
 from .views import constant_pad
@@ -70,14 +72,33 @@ def im2col(
     return lowering.reshape(x, (x.sizes[0], x.sizes[1] * kernel[0] * kernel[1], -1))
 
 
-def windowed(lowering: Lowering, x: Stream, dim: int, size: int, step: int, dilation: int) -> Stream:
-    """An axis as two: windows, and their elements."""
-    starts = range(0, x.sizes[dim] - dilation * (size - 1), step)
-    elements = range(0, dilation * size, dilation)
-    places = [start + element for element in elements for start in starts]  # long runs, so that few views do
-    x = taken(lowering, x, dim, places)
-    x = lowering.reshape(x, (*x.sizes[:dim], size, len(starts), *x.sizes[dim + 1 :]))
-    return lowering.permute(x, (*range(dim), dim + 1, dim, *range(dim + 2, x.rank)))
+@operator("col2im", "fold")
+def col2im(
+    lowering: Lowering,
+    x: Stream,
+    output_size: Any,
+    kernel_size: Any,
+    dilation: Any = 1,
+    padding: Any = 0,
+    stride: Any = 1,
+) -> Stream:
+    """The windows of a convolution, (C ky kx, windows), added up where they overlap: a transposed convolution.
+
+    Its kernel for each element of a window has a one in its place. What no window reaches is 0.
+    """
+    kernel, dilation, padding, stride = (pair(given) for given in (kernel_size, dilation, padding, stride))
+    size, count = pair(output_size), kernel[0] * kernel[1]
+    reach = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    windows = [(n + 2 * p - r) // s + 1 for n, p, r, s in zip(size, padding, reach, stride, strict=True)]
+    rest = [
+        n + 2 * p - r - (w - 1) * s
+        for n, p, r, w, s in zip(size, padding, reach, windows, stride, strict=True)
+    ]
+    image = lowering.reshape(x, (x.sizes[0], x.sizes[1], *windows))
+    places = np.tile(np.eye(count).reshape(count, 1, *kernel), (x.sizes[1] // count, 1, 1, 1))
+    return transposed_convolution(
+        lowering, image, places, None, stride, padding, rest, x.sizes[1] // count, dilation
+    )
 
 
 @operator("interpolate")
@@ -94,8 +115,10 @@ def interpolate(
     """Resizing axis by axis: by copies of single elements, or by a linear map. What torch makes of a row says which."""
     import torch
 
-    if mode not in ("nearest", "nearest-exact", "linear", "bilinear"):
-        raise Refusal("ND101", "a resizing of this kind", mode, "nearest or (bi)linear")
+    if mode not in ("nearest", "nearest-exact", "linear", "bilinear", "bicubic"):
+        raise Refusal("ND101", "a resizing of this kind", mode, "nearest, (bi)linear or bicubic")
+    if mode == "bicubic":
+        return _bicubic(lowering, x, scale_factor, bool(align_corners))
     copies, options = mode.startswith("nearest"), {"align_corners": align_corners}
     for dim, wanted in enumerate((lowering.call.sizes or x.sizes)[2:], start=2):
         scale = None if scale_factor is None else pair(scale_factor)[dim - x.rank]
@@ -111,6 +134,21 @@ def interpolate(
             x = along(
                 lowering, x, dim, lowering.array(row(torch.eye(length, dtype=torch.float64)[None])[0].T)
             )
+    return x
+
+
+def _bicubic(lowering: Lowering, x: Stream, scale_factor: Any, align_corners: bool) -> Stream:
+    """A linear map along each axis, which torch itself makes of columns of one pixel."""
+    import torch
+
+    for dim, wanted in enumerate((lowering.call.sizes or x.sizes)[2:], start=2):
+        scale = None if scale_factor is None else pair(scale_factor)[dim - x.rank]
+        columns = torch.eye(x.sizes[dim], dtype=torch.float64)[None, :, :, None]
+        made = torch.nn.functional.interpolate(
+            columns, size=None if scale else (wanted, 1), scale_factor=(scale, 1.0) if scale else None,
+            mode="bicubic", align_corners=align_corners,
+        )  # fmt: skip
+        x = along(lowering, x, dim, lowering.array(made[0, :, :, 0].T))
     return x
 
 
@@ -132,6 +170,14 @@ def upsample_linear(
 ) -> Stream:
     """Aten's form."""
     return interpolate(lowering, x, size, scale_factors, "linear", align_corners)
+
+
+@operator("upsample_bicubic2d")
+def upsample_bicubic(
+    lowering: Lowering, x: Stream, size: Any, align_corners: bool, scale_factors: Any = None
+) -> Stream:
+    """Aten's form."""
+    return interpolate(lowering, x, size, scale_factors, "bicubic", align_corners)
 
 
 def copied_edges(lowering: Lowering, x: Stream, pad: Sequence[int], mode: str) -> Stream:
@@ -165,9 +211,7 @@ def circular_pad(lowering: Lowering, x: Stream, pad: Sequence[int]) -> Stream:
 
 
 @operator("pad")
-def pad(
-    lowering: Lowering, x: Stream, pad: Sequence[int], mode: str = "constant", value: Any = None
-) -> Stream:
+def pad(lowering: Lowering, x: Stream, pad: Sequence[int], mode: str = "constant", value: Any = None) -> Any:
     """A number, or elements of the stream, before and after; pairs count from the last axis as in torch."""
     if mode == "constant":
         return constant_pad(lowering, x, pad, value or 0.0)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ...ir.micro_op import MICROCODE
-from ...ir.neuron_model import NEURONS
-from ...ir.nodes import Micro, Neuron, Reduce, View
+from ...ir.nodes import Reduce
 from ...ir.types import Shape
+from ..bounds import bounds
 from ..lowering import Lowering
-from ..values import TIME, Refusal, Stream, foreign, moved_batch
+from ..values import TIME, MaskedScores, Refusal, Stream, foreign, moved_batch
 from ._base import operator
 from .arithmetic import mul
 from .gather import taken
@@ -58,10 +57,10 @@ def _over_axes(lowering: Lowering, x: Stream, op: str, dim: Any, keepdim: bool) 
     return x.at(name, shape, [run for d, run in enumerate(x.axes) if keepdim or d not in dims])
 
 
-@operator("max_pool2d", "max_pool1d")
+@operator("max_pool2d", "max_pool1d", reads=(MaskedScores,))
 def max_pool(
     lowering: Lowering,
-    x: Stream,
+    given: Stream | MaskedScores,
     kernel_size: Any,
     stride: Any = None,
     padding: Any = 0,
@@ -75,18 +74,19 @@ def max_pool(
     """
     if return_indices:
         raise Refusal("ND101", "a max pooling with indices", "return_indices", "the maxima alone")
+    x = given if isinstance(given, Stream) else _without_border(lowering, given, kernel_size, dilation)
     if any(d != 1 for d in _pair(dilation)):
         for i, size in enumerate(x.sizes[2:]):
             k, s, p, d = (_at(value, i) for value in (kernel_size, stride or kernel_size, padding, dilation))
             x = _maxima(lowering, x, 2 + i, _dilated(size, k, s, p, d, ceil_mode))
         return x
-    if ceil_mode or (any(_pair(padding)) and not _nonnegative(lowering, x.name)):
+    if ceil_mode or (any(_pair(padding)) and bounds(lowering, x.name)[0] < 0):
         x, padding = _edged(lowering, x, kernel_size, stride, padding, ceil_mode), 0
     return _windows(lowering, x, "max", kernel_size, stride, padding)
 
 
-@operator("max_pool2d_with_indices")
-def max_pool_with_indices(lowering: Lowering, x: Stream, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+@operator("max_pool2d_with_indices", reads=(MaskedScores,))
+def max_pool_with_indices(lowering: Lowering, x: Any, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     """The decomposed form; the indices are never read."""
     return max_pool(lowering, x, *args, **kwargs), None
 
@@ -145,7 +145,7 @@ def avg_pool(
     sides = _reaches(x, kernel_size, stride, padding, ceil_mode)
     even = all(before == after for before, after in sides)
     zeros = [n for side in reversed(sides) for n in side]
-    padded = x if even else constant_pad(lowering, x, zeros)
+    padded: Stream = x if even else constant_pad(lowering, x, zeros)
     pooled = _windows(lowering, padded, "mean", kernel_size, stride, padding if even else 0)
     ones = torch.ones(1, 1, *x.sizes[2:], dtype=torch.float64)
     options: dict[str, Any] = {"divisor_override": divisor_override} if x.rank == 4 else {}
@@ -179,6 +179,28 @@ def _edged(lowering: Lowering, x: Stream, kernel: Any, stride: Any, padding: Any
         places = np.pad(np.arange(x.sizes[2 + i]), sides, mode="edge")
         x = taken(lowering, x, 2 + i, places.tolist())
     return x
+
+
+def _without_border(lowering: Lowering, x: MaskedScores, kernel: Any, dilation: Any) -> Stream:
+    """A stream padded with minus infinity: its outermost elements stand there instead.
+
+    Refusal ND101 where a window may hold nothing else, or what is hidden is no border.
+    """
+    stream, shown, box = x.scores, ~x.hidden, np.ones(x.hidden.shape, bool)
+    ends = []
+    for axis, size in enumerate(shown.shape[1:], start=1):
+        rows = np.flatnonzero(np.moveaxis(shown, axis, 0).reshape(size, -1).any(axis=1))
+        first, last = (int(rows[0]), int(rows[-1])) if len(rows) else (size, size)
+        ends.append((first, last, size - 1 - last))
+        np.moveaxis(box, axis, 0)[[*range(first), *range(last + 1, size)]] = False
+    wide = any(max(first, after) >= _at(kernel, i) for i, (first, _, after) in enumerate(ends))
+    if wide or any(d != 1 for d in _pair(dilation)) or not np.array_equal(box, shown):
+        cause, limit = "a maximum of which a window may be hidden whole", "a border narrower than the window"
+        raise Refusal("ND101", cause, stream.sizes, limit)
+    for i, (first, last, _) in enumerate(ends):
+        places = np.clip(np.arange(stream.sizes[2 + i]), first, last)
+        stream = taken(lowering, stream, 2 + i, places.tolist())
+    return stream
 
 
 def _reaches(x: Stream, kernel: Any, stride: Any, padding: Any, ceil_mode: bool) -> list[tuple[int, int]]:
@@ -277,15 +299,3 @@ def _adapted(x: Stream, output_size: Any) -> list[int]:
     """The wanted size of each axis of space; None keeps one."""
     space = x.sizes[2:]
     return [n if w is None else w for n, w in zip(space, _pair(output_size) * len(space), strict=False)]
-
-
-def _nonnegative(lowering: Lowering, name: str) -> bool:
-    """Whether a value is never below zero by construction."""
-    node: Any = lowering.builder.nodes[name]
-    if isinstance(node, Neuron):
-        return NEURONS[node.model].code(node.params).interval[0] >= 0
-    if isinstance(node, Micro):
-        return MICROCODE[node.op].nonnegative
-    if isinstance(node, (View, Reduce)):
-        return all(_nonnegative(lowering, source) for source in node.inputs)
-    return False

@@ -13,7 +13,7 @@ import numpy as np
 from ...ir.nodes import Sum, View
 from ...ir.types import Shape
 from ..lowering import Lowering, inferred
-from ..values import TIME, MaskedScores, Membrane, Refusal, Stream, TokenIds
+from ..values import HIDING, TIME, MaskedScores, Membrane, Refusal, Stream, TokenIds
 from ._base import operator
 
 
@@ -38,10 +38,12 @@ def cast(lowering: Lowering, x: Stream, *_: Any, **__: Any) -> Stream:
     return x
 
 
-@operator("getattr")
+@operator("getattr", retypes=True)
 def attribute(lowering: Lowering, x: Stream, name: str) -> Stream:
     """A tensor's other names for itself and its transposes."""
     match name:
+        case "real" | "imag" if x.name in lowering.spectra:
+            return select(lowering, x, -1, int(name == "imag"))
         case "data" | "real":
             return x
         case "T" | "H":
@@ -122,13 +124,13 @@ def squeeze(lowering: Lowering, x: Stream, dim: Any = None) -> Stream:
     return lowering.reshape(x, [s for d, s in enumerate(x.sizes) if d not in gone])
 
 
-@operator("permute", "permute_copy")
+@operator("permute", "permute_copy", keeps=(TokenIds,))
 def permute(lowering: Lowering, x: Stream, *dims: Any) -> Stream:
     """Reorders axes; the batch may move."""
     return lowering.permute(x, listed(dims))
 
 
-@operator("transpose", "swapaxes", "swapdims", "transpose_copy")
+@operator("transpose", "swapaxes", "swapdims", "transpose_copy", keeps=(TokenIds,))
 def transpose(lowering: Lowering, x: Stream, dim0: int, dim1: int) -> Stream:
     """Swaps two axes."""
     dims = list(range(x.rank))
@@ -137,7 +139,7 @@ def transpose(lowering: Lowering, x: Stream, dim0: int, dim1: int) -> Stream:
     return lowering.permute(x, dims)
 
 
-@operator("t", "numpy_T", "matrix_H")
+@operator("t", "numpy_T", "matrix_H", keeps=(TokenIds,))
 def t(lowering: Lowering, x: Stream) -> Stream:
     """Turns the order of all axes around; numbers are real, so the conjugate transpose is the transpose."""
     return lowering.permute(x, range(x.rank)[::-1])
@@ -253,9 +255,9 @@ def cat(lowering: Lowering, tensors: Sequence[Any], dim: int = 0, axis: int | No
             return repeated
     if like.tick and like.axes[dim] == (1,) and lowering.one_for_each(tensors):
         return lowering.timed(replace(like, tick=0), dim, len(tensors))
-    axis = like.axis(dim, "a concatenation")
     if len(tensors) == 1:
         return like
+    axis = like.axis(dim, "a concatenation")
     for tensor in tensors:
         like, _ = (
             lowering.met(like, tensor, "a concatenation") if isinstance(tensor, Stream) else (like, like)
@@ -333,8 +335,11 @@ def expand_as(lowering: Lowering, x: Any, other: Any) -> Any:
 
 
 @operator("constant_pad_nd")
-def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float = 0.0) -> Stream:
-    """The decomposed form; a number other than 0 is a constant added around the stream, a negative width cuts."""
+def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float = 0.0) -> Any:
+    """The decomposed form; a number other than 0 is a constant added around the stream, a negative width cuts.
+
+    What is padded with is hidden where it is hugely negative: a maximum passes over it.
+    """
     sides = [(x.rank - 1 - i, *pair) for i, pair in enumerate(zip(pad[::2], pad[1::2], strict=False))]
     for dim, before, after in sides:
         x = lowering.slice(x, dim, max(-before, 0), x.sizes[dim] - max(-after, 0))
@@ -346,6 +351,8 @@ def constant_pad(lowering: Lowering, x: Stream, pad: Sequence[int], value: float
             edge = np.pad(edge, [(before, after) if d == dim else (0, 0) for d in range(x.rank)])
     if not value:
         return x
+    if value <= HIDING:
+        return lowering.hide(x, edge == 0)
     around, shape = lowering.const(lowering.aligned((1 - edge) * value, x), x.shape.roles)
     return x.at(lowering.add(Sum, [x.name, around], shape, signs=(1, 1)), shape)
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ...array import Array
-from .. import _torch, guest
+from .. import _torch, doors, guest
 from ..input_spec import InputSpec
 from ..leaves import leaf_of
 from ..values import WholeSample
@@ -245,19 +245,27 @@ def _together(parts: Iterable[Array]) -> Array:
     return np.concatenate(list(parts), axis=1)
 
 
-def of_program(program: Any, spec: InputSpec) -> Reference:
-    """What an exported program says: to as many samples as it was exported for, where that number is fixed."""
-    (name,) = program.graph_signature.user_inputs
+def of_program(program: Any, spec: InputSpec, door: doors.Door = doors.PLAIN) -> Reference:
+    """What an exported program says: to as many samples as it was exported for, where that number is fixed.
+
+    ``door`` says what inputs beside token ids are, and which of its results are read.
+    """
+    name, *_ = program.graph_signature.user_inputs
     value = next(node.meta["val"] for node in program.graph.nodes if node.name == name)
     batch = value.shape[0] if isinstance(value.shape[0], int) else None
-    return Reference(_Program(program), replace(spec, tokens=not value.dtype.is_floating_point), batch)
+    return Reference(
+        _Program(program, door),
+        replace(spec, tokens=not value.dtype.is_floating_point),
+        batch,
+    )
 
 
 class _Program(torch.nn.Module):  # type: ignore[misc]
     """An exported program as a module: its graph is interpreted call by call, and no code is made of it."""
 
-    def __init__(self, program: Any) -> None:
+    def __init__(self, program: Any, door: doors.Door) -> None:
         super().__init__()
+        self.door, self.roles = door, door.roles(list(program.graph_signature.user_inputs))
         signature = program.graph_signature
         named = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
         named.update(signature.inputs_to_lifted_tensor_constants)
@@ -268,8 +276,10 @@ class _Program(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, x: torch.Tensor) -> Any:
         """The user's output for the one input of the user."""
-        given = [x if name is None else self.known[name] for name in self.names]
+        own = iter([x, *(doors.MADE[role](x, self.door.padding) for role in self.roles[1:])])
+        given = [next(own) if name is None else self.known[name] for name in self.names]
         results = torch.fx.Interpreter(self.inner, garbage_collect_values=False).run(
             *given, enable_io_processing=False
         )
-        return results[self.written]
+        found = tuple(results[self.written :])
+        return doors.chosen(found, self.door.wanted, "return value") if self.door.wanted else found[0]

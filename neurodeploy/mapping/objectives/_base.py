@@ -22,6 +22,8 @@ class Objective(Member):
     told: tuple[str, ...] = ("energy_uj", "latency_ms")
     #: whether cores themselves are what counts: nothing is spread, and tiles share cores where their limits allow
     compact: bool = False
+    #: whether samples follow each other in a pipeline, so that its period counts and not how long one takes
+    pipelined: bool = False
 
     @abstractmethod
     def cost(self, plan: Plan) -> float:

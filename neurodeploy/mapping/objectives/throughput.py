@@ -12,6 +12,7 @@ class Throughput(Objective):
     name = "throughput"
     title = "the least expected time between two results of a pipeline"
     told = ("period_ms",)
+    pipelined = True
 
     def cost(self, plan: Plan | Cost) -> float:
         """Nanoseconds."""

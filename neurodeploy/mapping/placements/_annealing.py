@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from scipy.sparse import csr_array
 
 from ...array import Array
+from ...jit import SLOWER, kept
 from ...target import Target
 from ..routes import outside
 from ..topology import Topology
@@ -50,7 +50,7 @@ def annealing(on: Array, ends: Array, messages: Array, target: Target) -> tuple[
     order, chips = np.argsort(on, kind="stable"), len(abroad.through)
     members = order, np.searchsorted(on[order], np.arange(chips + 1))
     mesh = np.concatenate([slots, _spots(abroad.ports.T)]), len(slots), first, chip.cores_per_router
-    place, tries = in_line(on), max(FEWEST, MOST // max(len(messages), 1))
+    place, tries = in_line(on), max(FEWEST, MOST // SLOWER // max(len(messages), 1))
     found = _anneal(place, members, flows, mesh, _whole(abroad.through), tries)
     return place, found[:, :, 0], units
 
@@ -75,7 +75,7 @@ def on_board(on: Array, ends: Array, messages: Array, target: Target) -> Array:
     flows = *_partners(between, _units(pairs.data), count), none, none
     members = np.arange(count), np.array([0, count])
     mesh, place = (slots, len(slots), places, 1), np.arange(count)
-    tries = max(FEWEST, min(MOST // max(pairs.nnz, 1), WIDEST // (6 * places.size)))
+    tries = max(FEWEST, min(MOST // max(pairs.nnz, 1), WIDEST // (6 * places.size)) // SLOWER)
     _anneal(place, members, flows, mesh, np.zeros((1, 0, 0), np.int64), tries)
     return place[on]
 
@@ -106,15 +106,7 @@ def _partners(ends: Array, units: Array, count: int) -> tuple[Array, ...]:
     return sent.indptr.astype(np.int64), sent.indices.astype(np.int64), sent.data, taken.data
 
 
-def _kept(function: Any) -> Any:
-    """njit, with the machine code kept on disk where numba finds a place for it."""
-    try:
-        return njit(function, nogil=True, error_model="numpy", cache=True)
-    except RuntimeError:
-        return njit(function, nogil=True, error_model="numpy")
-
-
-@_kept
+@kept
 def _walk(loads: Any, spots: Any, start: int, end: int, amount: int) -> None:
     """Adds a flow to the links of its way, x first, then y, then z, as :func:`..routes.route`."""
     x, y, z = spots[start, 0], spots[start, 1], spots[start, 2]
@@ -139,7 +131,7 @@ def _walk(loads: Any, spots: Any, start: int, end: int, amount: int) -> None:
         z -= 1
 
 
-@_kept
+@kept
 def _far(spots: Any, a: int, b: int) -> int:
     """Hops between two spots."""
     apart: int = (
@@ -148,7 +140,7 @@ def _far(spots: Any, a: int, b: int) -> int:
     return apart
 
 
-@_kept
+@kept
 def _move(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, sign: int) -> None:
     """Adds all flows of a core, or takes them away; those with the core ``other`` are left out."""
     first, partner, sent, taken, away, home = flows
@@ -168,7 +160,7 @@ def _move(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, 
             _walk(loads, spots, places + p, here, sign * home[core, p])
 
 
-@_kept
+@kept
 def _longer(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> int:
     """By how many hops the ways of a core grow at the place ``to``; those with the core ``other`` stay as long."""
     first, partner, sent, taken, away, home = flows
@@ -185,7 +177,7 @@ def _longer(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -
     return found
 
 
-@_kept
+@kept
 def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
     """A place for a core to try: any, or one on or beside the router of a partner; -1 where that is none."""
     first, partner = flows[0], flows[1]
@@ -210,7 +202,7 @@ def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
     return to if to < places else -1
 
 
-@_kept
+@kept
 def _anneal(place: Any, members: Any, flows: Any, mesh: Any, through: Any, tries: int) -> Any:
     """Gives ``place`` the best places found, chip by chip, and returns the loads of the links (chips, sides, z, y, x).
 
@@ -228,7 +220,7 @@ def _anneal(place: Any, members: Any, flows: Any, mesh: Any, through: Any, tries
     return found
 
 
-@_kept
+@kept
 def _copy(loads: Any, to: Any) -> None:
     """Element by element: an assignment to a slice takes numba two seconds to compile."""
     for side in range(loads.shape[0]):
@@ -238,7 +230,7 @@ def _copy(loads: Any, to: Any) -> None:
                     to[side, z, y, x] = loads[side, z, y, x]
 
 
-@_kept
+@kept
 def _count(loads: Any, place: Any, cores: Any, flows: Any, mesh: Any) -> None:
     """Adds all flows of a chip, each once."""
     first, partner, sent, _, away, home = flows
@@ -252,7 +244,7 @@ def _count(loads: Any, place: Any, cores: Any, flows: Any, mesh: Any) -> None:
             _walk(loads, spots, places + p, here, home[core, p])
 
 
-@_kept
+@kept
 def _exchange(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> None:
     """Puts a core at the place ``to``, and the core that is there, if any, at the place of the first."""
     here = place[core]
@@ -266,20 +258,20 @@ def _exchange(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: i
             _move(loads, place, flows, mesh, other, core, sign)
 
 
-@_kept
+@kept
 def _grown(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> int:
     """By how many hops all ways grow if a core and the one at the place ``to``, if any, change places."""
     found: int = _longer(place, flows, mesh, core, other, to)
     return found + _longer(place, flows, mesh, other, core, place[core]) if other >= 0 else found
 
 
-@_kept
+@kept
 def _remember(place: Any, cores: Any, kept: Any) -> None:
     for i in range(len(cores)):
         kept[i] = place[cores[i]]
 
 
-@_kept
+@kept
 def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
     """One chip; ``found``, which holds what passes it, is given the loads of its links at the best places."""
     spots = mesh[0]

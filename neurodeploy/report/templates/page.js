@@ -263,12 +263,33 @@
     });
     const bar = element("div", "", { class: "zooming tools" });
     [["−", "-", "smaller"], ["fit", "0", "as wide as the page"], ["+", "+", "larger"]].forEach(([text, key, label]) => {
-      const button = element("button", text, { type: "button", "aria-label": `${box.getAttribute("aria-label")}: ${label}` });
+      const button = element("button", text, { type: "button", "aria-label": `${text}, ${label}: ${box.getAttribute("aria-label")}` });
       button.addEventListener("click", () => keys[key]());
       bar.append(button);
     });
     box.prepend(bar);
   });
+
+  // What scrolls is reached by keys, and only then: under the name of its heading.
+  const reached = () => all(".scroll").forEach((box) => {
+    if (box.closest(".table") || (box.hasAttribute("tabindex") && !box.dataset.reached)) return;
+    const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+    if (scrolls === Boolean(box.dataset.reached)) return;
+    if (!scrolls) {
+      ["tabindex", "role", "aria-label", "data-reached"].forEach((name) => box.removeAttribute(name));
+      return;
+    }
+    const titles = all("h2, h3, summary", box.closest("section, details") || document);
+    const before = titles.filter((title) => title.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
+    const said = before ? before.textContent.trim() : "drawing";
+    const same = all("[data-reached]").filter((other) => other.getAttribute("aria-label").startsWith(said)).length;
+    const name = same ? `${said}, ${same + 1}` : said;
+    Object.entries({ tabindex: "0", role: "region", "aria-label": name, "data-reached": "1" })
+      .forEach(([key, value]) => box.setAttribute(key, value));
+  });
+  addEventListener("resize", reached);
+  addEventListener("toggle", reached, true);
+  reached();
 
   // A link into a closed drawer opens it.
   const open = () => {

@@ -12,7 +12,7 @@ from numba import types
 from numba.core import cgutils
 
 from ...array import Array
-from ..kernels import kept
+from ...jit import kept
 from .emit import I32, I64, emitted, load_at, part, pointer, spread
 from .sums import LANES, aligned
 

@@ -10,7 +10,8 @@ from numba import types
 from numba.core import cgutils
 
 from ...array import Array
-from ..kernels import inlined, kept
+from ...jit import kept
+from ..kernels import inlined
 from .emit import I8, I16, I32, I64, emitted, load_at, part, pointer, splat, spread
 
 #: columns of a vector of weights: two of them, one biased and one signed, share a lane of 16 bits

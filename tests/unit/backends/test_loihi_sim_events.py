@@ -22,6 +22,7 @@ from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance, depths
 from neurodeploy.program import Program
 from neurodeploy.target import Target, load
+from tests.fast import fast
 from tests.mappings import assemble, one_core_per_group, pieces_of, random_mapping
 from tests.unit.backends.small import attention, ones
 from tests.unit.image.test_encoder import NETWORKS, apart
@@ -171,7 +172,7 @@ CHIPS = {"loihi-sim": load("loihi-sim"), "loihi1": load("loihi1"), "lists": apar
 
 
 @pytest.mark.parametrize("chip", CHIPS.values(), ids=CHIPS)
-@pytest.mark.parametrize("name", ["convolutions", "spiking"])
+@pytest.mark.parametrize("name", fast(["convolutions", "spiking"], "spiking"))
 def test_words_read_are_those_of_the_rows_that_messages_meet(name: str, chip: Target) -> None:
     graph = balance(NETWORKS[name]())
     mapping = encode(graph, map_graph(graph, chip), chip)

@@ -233,7 +233,7 @@ def few():
 def odd():
     class Odd(Net):
         def forward(self, x):
-            return torch.fft.fft(super().forward(x)).real
+            return torch.lgamma(super().forward(x))
     return Odd()
 
 def broken():

@@ -38,8 +38,12 @@ def test_a_loss_is_said_once_at_the_level_that_lost(
 
 def test_what_is_offered_is_of_the_method_and_of_the_config() -> None:
     (lost,) = quality.drops(accuracy(0.95, 0.6, 0.6), CONFIG)
-    assert lost.severity == "warning" and lost.fixes[0] == "more ticks: --timesteps 4"
+    assert lost.severity == "warning" and lost.fixes == ("more ticks: --timesteps 4",)
     assert lost.found == "60.0 % of 100 after 95.0 %"
+    (coarse,) = quality.drops(
+        accuracy(0.95, 0.6, 0.6), CONFIG.model_copy(update={"convert": {"preset": "released"}})
+    )
+    assert "--set convert.preset=faithful" in coarse.fixes[1]
     (native,) = quality.drops(accuracy(0.95, 0.6, 0.6), CONFIG.model_copy(update={"method": "native"}))
     assert native.fixes == ()
     narrow = CONFIG.model_copy(update={"weight_bits": 3, "calib": 100})

@@ -58,7 +58,7 @@ def without_neurons(graph: Graph) -> Graph:
 def test_compensation_alone_reproduces_the_ann_at_every_tick(timesteps: int) -> None:
     graph = mini_vit(seed=3)
     x = images(graph, 4, seed=9)
-    outputs = interp.run(without_neurons(convert(graph, timesteps)), x).outputs
+    outputs = interp.run(without_neurons(convert(graph, timesteps, correct="none")), x).outputs
     for t in range(1, timesteps + 1):
         np.testing.assert_allclose(outputs[t - 1] / t, source_logits(graph, x), atol=1e-9)
 
@@ -142,7 +142,7 @@ def test_two_product_form_equals_three_product_form_and_telescopes() -> None:
 def test_calibration_takes_the_order_statistics_of_the_released_code() -> None:
     graph = mini_vit(seed=7)
     x = images(graph, 128, seed=1)
-    _, config = METHOD.configure({})
+    _, config = METHOD.configure({"preset": "released"})
     bases = ecmt.calibrate_bases(graph, config, x)["b0.norm1"]
     rows = []
     for batch in (x[:64], x[64:]):
@@ -152,7 +152,7 @@ def test_calibration_takes_the_order_statistics_of_the_released_code() -> None:
 
 
 def test_overrides_fix_the_bases_behind_softmax_and_gelu() -> None:
-    spiking = convert(mini_vit())
+    spiking = convert(mini_vit(), preset="released")
     params = {n.name: n.params for n in spiking.of(Neuron)}
     assert params["b0.softmax.mt"]["base_p"] == params["b0.softmax.mt"]["base_n"] == 0.0125
     assert (params["b0.gelu.mt"]["base_p"], params["b0.gelu.mt"]["base_n"]) == (0.25, 0.08)

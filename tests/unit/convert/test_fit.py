@@ -128,10 +128,10 @@ def stretched(graph: Graph) -> Graph:
 def test_units_by_channel_undo_how_channels_are_scaled(
     method: str, timesteps: int, options: dict[str, str]
 ) -> None:
-    plain, graph = mini_vit(), stretched(mini_vit())
+    graph, further = stretched(mini_vit()), stretched(stretched(mini_vit()))
     x = images(graph, 32, seed=4)
-    np.testing.assert_array_equal(interp.run(plain, x).outputs, interp.run(graph, x).outputs)
-    found = [interp.run(convert(g, method, timesteps, **options), x).outputs for g in (plain, graph)]
+    np.testing.assert_allclose(interp.run(further, x).outputs, interp.run(graph, x).outputs, rtol=1e-12)
+    found = [interp.run(convert(g, method, timesteps, **options), x).outputs for g in (graph, further)]
     np.testing.assert_allclose(found[0], found[1], rtol=1e-9)
 
 
@@ -146,7 +146,7 @@ def test_units_by_channel_undo_how_channels_are_scaled(
 def test_integers_with_units_by_channel_follow_the_floats_on_every_backend(
     method: str, timesteps: int, options: dict[str, str]
 ) -> None:
-    graph = mini_vit(depth=2)
+    graph = stretched(mini_vit())
     x = images(graph, 32)
     spiking = convert(graph, method, timesteps, **options)
     integer = quantize.quantize(spiking, calibrate.measure(spiking, x))
@@ -156,6 +156,14 @@ def test_integers_with_units_by_channel_follow_the_floats_on_every_backend(
     seen, truth = (interp.run(g, x).outputs[-1] for g in (integer, spiking))
     scale = float(integer.values[integer.output.name].fixed.scale)
     assert np.abs(seen * scale - truth).mean() < 0.1 * np.abs(truth).mean()
+
+
+def test_channels_that_are_alike_share_a_step() -> None:
+    graph = mini_vit()
+    shared, own = (convert(graph, "pmsm", 1, preset="mse", steps=steps) for steps in ("tensor", "channel"))
+    assert own.content_hash() == shared.content_hash()
+    far = convert(stretched(graph), "pmsm", 1, preset="mse", steps="channel")
+    assert np.ndim(far.nodes["b0.norm1.ms"].params["step"]) > 0
 
 
 def test_steps_by_channel_are_of_least_error_only() -> None:

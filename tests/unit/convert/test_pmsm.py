@@ -60,7 +60,7 @@ def quantised_ann(graph: Graph, layers: dict[str, dict], x: np.ndarray) -> np.nd
 @pytest.mark.parametrize("init", ["mse", "entropy"])
 def test_first_tick_is_the_quantised_ann(init: str) -> None:
     graph = mini_vit(seed=4)
-    spiking = convert(graph, init=init)
+    spiking = convert(graph, preset="mse", init=init)
     layers = {n.inputs[0]: n.params for n in spiking.of(Neuron)}
     x = images(graph, 40, seed=3)
     np.testing.assert_allclose(
@@ -119,7 +119,7 @@ def test_steps_of_a_gaussian_are_the_known_optima(levels: int, best: float) -> N
 
 def test_entropy_is_largest_at_the_known_step() -> None:
     x = np.random.default_rng(0).normal(size=1 << 18)
-    _, config = METHOD.configure({"levels": 4, "init": "entropy"})
+    _, config = METHOD.configure({"preset": "mse", "levels": 4, "init": "entropy"})
     found = quantisers.layer(np.concatenate([x, -x]), config)
     assert found["step"] == pytest.approx(0.334, rel=0.06)
     assert quantisers.entropy(x, found["step"], 4, 4) == pytest.approx(3.150, abs=0.01)

@@ -155,7 +155,7 @@ def test_a_site_without_quantiser_gets_one() -> None:
     graph = imported(made)
     spiking = convert("pmsm", graph, 1)
     assert len(graph.of(Neuron)) == 7 and len(spiking.of(Neuron)) == 8
-    assert set(steps(graph)) < set(steps(spiking))
+    assert all(spiking.nodes[n.name].params == n.params for n in graph.of(Neuron))
 
 
 # --- what is understood as a quantiser ---------------------------------------------------------------------------
@@ -213,6 +213,40 @@ FORMS: dict[str, tuple[Callable[[nn.Module, Tensor], Tensor], tuple[float, int, 
 }
 
 
+#: torch's own of 8 bits, whose halves are met where the step is a power of two
+BYTES: dict[str, Callable[[nn.Module, Tensor], Tensor]] = {
+    "signed": lambda s, x: torch.fake_quantize_per_tensor_affine(x, 1 / 64, 0, -128, 127),
+    "unsigned": lambda s, x: torch.fake_quantize_per_tensor_affine(x, 1 / 128, 0, 0, 255),
+    "affine": lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.011, 97, 0, 255),
+    "affine, most below": lambda s, x: torch.fake_quantize_per_tensor_affine(x, 1 / 64, 120, -128, 127),
+    "a scale for each channel": lambda s, x: torch.fake_quantize_per_channel_affine(
+        x, torch.linspace(0.005, 0.03, x.shape[1]), torch.zeros(x.shape[1], dtype=torch.int32), 1, -128, 127
+    ),
+    "a scale for each column": lambda s, x: torch.fake_quantize_per_channel_affine(
+        x,
+        torch.linspace(0.01, 0.03, x.shape[3]),
+        torch.full((x.shape[3],), 100, dtype=torch.int32),
+        3,
+        0,
+        255,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_quantisers_of_torch_of_eight_bits(name: str) -> None:
+    """All levels, both ends and halves; torch rounds in single precision, so that numbers are far from other halves."""
+    made = modules.Apply(lambda s, x: BYTES[name](s, x.float()).to(x.dtype)).double().eval()
+    halves = name in ("signed", "unsigned", "affine, most below")
+    scale, offset = (1 / 128, -2.5) if halves else (0.0077137, -2.4931)
+    graph = torch_export.import_module(made, InputSpec(SHAPE, scale, offset))
+    x = np.random.default_rng(0).integers(0, 641, (40, *SHAPE))
+    with torch.no_grad():
+        wanted = made(torch.tensor(x, dtype=torch.float64) * scale + offset).numpy()
+    np.testing.assert_allclose(run(graph, x, 1), wanted, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(run(passes.simplify(graph), x, 1), wanted, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_quantisers_are_found_however_they_are_written(name: str) -> None:
     function, expected = FORMS[name]
@@ -248,16 +282,23 @@ def test_halves_go_where_torch_sends_them(function: Callable[[nn.Module, Tensor]
 @pytest.mark.parametrize(
     "function",
     [
-        lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.001, 0, -COUNT_MAX - 1, COUNT_MAX + 1),
+        lambda s, x: torch.fake_quantize_per_tensor_affine(x, 0.001, 0, -COUNT_MAX - 2, COUNT_MAX + 1),
         lambda s, x: torch.fake_quantize_per_channel_affine(
-            x, torch.full((8,), 0.3), torch.zeros(8, dtype=torch.int32), 3, -4, 3
+            x, torch.full((8,), 0.3), torch.arange(8, dtype=torch.int32), 3, -4, 9
         ),
         lambda s, x: pt2e(x, 0.3, 0.4),
         lambda s, x: torch.round(x),
         lambda s, x: torch.ceil(torch.clamp(x, 0, 4) - 0.5),
         lambda s, x: -torch.floor(0.5 - torch.clamp(x, 0, 4)),
     ],
-    ids=["too many steps", "per channel", "two scales", "without bounds", "ceiled", "halves down"],
+    ids=[
+        "too many steps",
+        "zero points",
+        "two scales",
+        "without bounds",
+        "ceiled",
+        "halves down",
+    ],
 )
 def test_other_quantisers_are_refused(function: Callable[[nn.Module, Tensor], Tensor]) -> None:
     with pytest.raises(ImportModelError) as caught:

@@ -7,13 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neurodeploy.cost import queues
 from neurodeploy.cost.contention import Stage, Wires, contended, step_times, works
 from neurodeploy.ir.trace import EVENT_KINDS, HOST, Events, Flows, Link, Router
 from neurodeploy.mapping.routes import route
-from neurodeploy.mapping.topology import Topology
+from neurodeploy.mapping.topology import DIRECT, Topology
 from neurodeploy.price import stages
 from neurodeploy.target import load
 from tests.fast import fast
+from tests.unit.cost import plain_queues
 
 WIRES = Wires(mesh_ns=2.0, chip_ns=5.0, host_ns=10.0, hop_x_ns=3.0, hop_y_ns=4.0, buffer=16)
 FREE = Wires(0.0, 0.0, 0.0, 0.0, 0.0, buffer=16)
@@ -160,6 +162,101 @@ def test_no_step_beats_a_core_or_a_link(seed: int, room: int) -> None:
     for bound in (program.max(axis=0), receive.max(axis=0), busiest(given, places, wires)):
         assert (found.step_ns >= bound * (1 - 1e-6)).all()
     assert ((found.share > 0) & (found.share <= 1 + 1e-9)).all()
+
+
+def copied(
+    rows: list[tuple[int, list[int], float]], places: list[Router], wires: Wires, **work: dict
+) -> float:
+    """Time of a step whose packets are copied: rows of a sender, its receivers and packets."""
+    halves = np.zeros((2, len(places), 1))
+    for half, name in zip(halves, ("program", "receive"), strict=True):
+        for core, ns in work.get(name, {}).items():
+            half[core] = ns
+    packets = np.array([[amount] for *_, amount in rows], dtype=np.float32)
+    reached = [(source, targets) for source, targets, _ in rows]
+    given = Flows.of(reached, packets, np.zeros((0, 2)), multicast=True)
+    return float(step_times(given, places, halves[0], halves[1], wires).step_ns[0])
+
+
+def test_a_copied_packet_takes_a_shared_link_once() -> None:
+    """Ten packets to two cores behind one link (2) and hop (3), of which one has a further link of its own (4)."""
+    places = [HERE, EAST, NORTH]
+    assert copied([(0, [1, 2], 10)], places, WIRES) == pytest.approx(10 * 2 + 3 + 2 + 4)
+    assert copied([(0, [1], 10), (0, [2], 10)], places, WIRES) == pytest.approx(20 * 2 + 3 + 2 + 4, abs=2.1)
+    # Both take in what arrives at the same time.
+    assert copied([(0, [1, 2], 10)], places, FREE, receive={1: 500, 2: 400}) == pytest.approx(500)
+
+
+def test_a_host_sends_a_packet_for_each_chip() -> None:
+    """Cores of one chip share the packet, those of another have one of their own: 10 ns each at the interface."""
+    places = [HERE, EAST, Router(1, 0, 0)]
+    assert copied([(-1, [0, 1], 10)], places, replace(WIRES, mesh_ns=0, hop_x_ns=0)) == pytest.approx(100)
+    assert copied([(-1, [0, 1, 2], 10)], places, replace(WIRES, mesh_ns=0, hop_x_ns=0)) == pytest.approx(200)
+
+
+def test_a_copy_that_finds_no_room_holds_up_the_packet() -> None:
+    """Room for one: what comes in at a core of 100 ns each while the one before is served is copied to the other then.
+
+    The packet waits until both have it, so the slower core says when the step ends.
+    """
+    wires, places = replace(FREE, buffer=1), [HERE, HERE, HERE]
+    assert copied([(0, [1, 2], 4)], places, wires, receive={1: 400, 2: 40}) == pytest.approx(400)
+    assert copied([(0, [1, 2], 4)], places, wires, receive={1: 400, 2: 1200}) == pytest.approx(1200)
+    alone = copied([(0, [1], 4), (0, [2], 4)], places, replace(FREE, buffer=16), receive={1: 400, 2: 400})
+    assert alone == pytest.approx(400)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_of_one_receiver_are_pairs(seed: int) -> None:
+    given, places, program, receive = random_case(seed)
+    same = Flows.of([(a, [b]) for a, b in given.ends.tolist()], given.packets, given.spans, multicast=True)
+    found, again = (step_times(flows, places, program, receive, WIRES) for flows in (given, same))
+    assert found.step_ns.tolist() == again.step_ns.tolist() and found.critical == again.critical
+
+
+@pytest.mark.parametrize("room", [1, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_step_with_copied_packets_beats_a_core_or_a_link(seed: int, room: int) -> None:
+    """All rows of a sender in bundles of up to four receivers; every copy arrives, whatever is full."""
+    given, places, program, receive = random_case(seed)
+    rng, rows = np.random.default_rng(seed), list[tuple[int, list[int]]]()
+    for source in np.unique(given.ends[:, 0]).tolist():
+        ends = given.ends[given.ends[:, 0] == source, 1].tolist()
+        while ends:
+            size = int(rng.integers(1, 5))
+            rows.append((source, ends[:size]))
+            ends = ends[size:]
+    packets = rng.poisson(20.0, (len(rows), 2)).astype(np.float32)
+    wires = replace(WIRES, buffer=room)
+    copies = Flows.of(rows, packets, np.zeros((0, 2)), multicast=True)
+    found = step_times(copies, places, program, receive, wires, budget=10**9)
+    load: dict[Link | str, np.ndarray] = {}
+    each = {"mesh": wires.mesh_ns, "chip": wires.chip_ns, "host": wires.host_ns}
+    for (source, targets), amount in zip(rows, packets, strict=True):
+        start, *ends = (places[end] if end >= 0 else None for end in (source, *targets))
+        for link in {link for end in ends for link in route(start, end, wires.topology)}:
+            key = "host" if HOST in link else link
+            load[key] = load.get(key, 0) + each[link.kind] * amount
+    fullest = np.max(list(load.values()), axis=0)
+    for bound in (program.max(axis=0), receive.max(axis=0), fullest):
+        assert (found.step_ns >= bound * (1 - 1e-6)).all()
+
+
+@pytest.mark.parametrize("budget", fast([10**9, 20_000, 2_000], 20_000))
+@pytest.mark.parametrize("room", [1, 2, 16])
+def test_compiled_queues_are_plain_ones(room: int, budget: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit, with ties, what blocks, and trains of many packets; also over the chips of a board."""
+    board = Topology((2,), ((3, 1), (0, 1), (1, 2), (1, 0)))
+    for seed, topology in ((0, DIRECT), (1, board)):
+        case = random_case(seed, cores=24, chips=4 if topology is board else 2)
+        wires = replace(WIRES, buffer=room, topology=topology)
+        found = step_times(*case, wires, budget=budget)
+        with monkeypatch.context() as plain:
+            plain.setattr(queues, "served", plain_queues.served)
+            again = step_times(*case, wires, budget=budget)
+        assert (found.train > 1) == (budget < 10**9)
+        assert found.step_ns.tolist() == again.step_ns.tolist()
+        assert found.share.tolist() == again.share.tolist() and found.critical == again.critical
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -293,6 +293,51 @@ FUNCTIONS: dict[str, Callable[[modules.Apply, Tensor], Tensor]] = {
     "written by name": lambda s, x: _written(x * 2, lambda y: y.copy_(x.flip(3))),
     "read under another name": lambda s, x: _aliased(x * 2),
     "filled": lambda s, x: _filled(x),
+    "division by what is at least one": lambda s, x: x / (1 + x.abs()),
+    "division by a length": lambda s, x: x / (torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True) + 0.1),
+    "lengths": lambda s, x: torch.linalg.vector_norm(x, dim=1),
+    "responses normalised over channels": lambda s, x: (
+        (n := x.norm(p=2, dim=(2, 3), keepdim=True)) / (n.mean(1, keepdim=True) + 1e-6) * x
+    ),
+    "linear attention": lambda s, x: (
+        (made := x.relu() @ (x.relu().mT @ F.pad(x, (0, 1), value=1.0)))[..., :-1] / (made[..., -1:] + 1e-3)
+    ),
+    "decay": lambda s, x: torch.exp(-s.c[:, None, None].exp() * F.softplus(x)),
+    "variance": lambda s, x: x.var((2, 3)) + x.var(1, unbiased=False).flatten(1)[:, :4],
+    "gate that repeats the stream": lambda s, x: x[:, :1] * s.c[:, None, None],
+    "convolution in space": lambda s, x: F.conv3d(
+        x[:, None], s.k[:, :1, None].repeat(1, 1, 2, 1, 1), s.c.repeat(2), (1, 2, 1), (1, 0, 1)
+    ),
+    "convolution in space of groups": lambda s, x: F.conv3d(
+        x.reshape(-1, 2, 2, 6, 6), s.k[:, :1, None, :2].repeat(1, 1, 2, 1, 1), groups=2, stride=2
+    ),
+    "convolution of every head": lambda s, x: F.conv2d(
+        x.reshape(-1, 2, 6, 6), s.k, s.c.repeat(2), padding=1
+    ).reshape(x.shape[0], 2, 8, 6, 6),
+    "transposed convolution of every head": lambda s, x: F.conv_transpose2d(
+        x.reshape(-1, 2, 6, 6), s.k[:2], stride=2
+    ).reshape(x.shape[0], -1),
+    "windows added up": lambda s, x: F.fold(
+        F.unfold(x, 3, padding=1, stride=2), (6, 6), 3, padding=1, stride=2
+    ),
+    "patches put together": lambda s, x: F.fold(F.unfold(x, 2, stride=2), (6, 6), 2, stride=2),
+    "windows added up in a larger image": lambda s, x: F.fold(
+        F.unfold(x, (2, 3), stride=2), (7, 6), (2, 3), stride=2
+    ),
+    "maximum behind a border of minus infinity": lambda s, x: F.max_pool2d(
+        F.pad(x - 1, (0, 1, 1, 2), value=-torch.inf), 3, 2
+    ),
+    "elements of every head": lambda s, x: torch.gather(
+        x.reshape(-1, 6, 6),
+        2,
+        torch.tensor([[5, 0], [3, 3]]).repeat(3, 1)[None].expand(4 * x.shape[0], -1, -1),
+    ).reshape(x.shape[0], -1),
+    "bicubic resizing": lambda s, x: F.interpolate(x, (9, 4), mode="bicubic", align_corners=False),
+    "Fourier transform of two axes": lambda s, x: torch.fft.fftn(x, dim=(1, 3)).real,
+    "imaginary part": lambda s, x: torch.fft.fft(x, dim=2).imag,
+    "attention with scores of its own": lambda s, x: F.scaled_dot_product_attention(
+        x, x + s.m, x, attn_mask=x @ x.mT
+    ),
 }
 
 

@@ -20,9 +20,9 @@ from tests.later import functional as F
 SHAPE = (3, 4, 6)
 
 
-def imported(network: nn.Module) -> Graph:
+def imported(network: nn.Module, run: bool = False) -> Graph:
     """The graph, equal to the module on noise and on an input of zeros."""
-    graph = torch_export.import_module(network.double().eval(), InputSpec(SHAPE, 0.25))
+    graph = torch_export.import_module(network.double().eval(), InputSpec(SHAPE, 0.25), run=run)
     raw = np.random.default_rng(3).integers(-9, 9, (4, *SHAPE))
     raw[0] = 0
     with torch.no_grad():
@@ -50,6 +50,54 @@ def test_what_dynamo_cannot_read_is_run_by_python() -> None:
     network = Caching()
     imported(network)
     assert type(network.kept).__name__ == "Tensor"  # the module's own: none without numbers is left behind
+
+
+def test_values_of_constants_may_be_asked_for() -> None:
+    class Sorted(nn.Module):
+        """Takes sizes and choices out of tensors that are not the input, and keeps what it found."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(6, 6)
+            self.register_buffer("kinds", torch.tensor([1, 1, 0]))
+
+        def forward(self, x: Tensor) -> Tensor:
+            kinds, counts = torch.unique_consecutive(self.kinds, return_counts=True)
+            self.found = kinds.tolist()
+            parts = torch.split(x, counts.tolist(), 1)
+            parts = [
+                self.linear(part) if kind else part * 2 for part, kind in zip(parts, self.found, strict=True)
+            ]
+            made = torch.cat(parts, 1)
+            made[:, 0] += 1.0
+            return made if bool(self.kinds.sum() == 2) else x
+
+    graph = imported(Sorted(), run=True)
+    assert any(node.name == "linear" for node in graph)
+
+
+ASKED: dict[str, Callable[[Tensor], float]] = {
+    "tolist": lambda kept: sum(kept.tolist()),
+    "item": lambda kept: kept.sum().item(),
+    "numpy": lambda kept: float(kept.numpy().sum()),
+    "nonzero": lambda kept: len(kept.nonzero()),
+}
+
+
+@pytest.mark.parametrize("run", [False, True])
+@pytest.mark.parametrize("ask", ASKED)
+def test_values_of_the_input_may_not_be_asked_for(ask: str, run: bool) -> None:
+    class Asking(nn.Module):
+        """Hides the look behind a constant that is written to."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.kept = torch.zeros(3, dtype=x.dtype)
+            self.kept[1:] += x[0, 0, 0, :2]
+            return x * (2.0 if ASKED[ask](self.kept) > 1.0 else 1.0)
+
+    with pytest.raises(ImportModelError) as caught:
+        torch_export.import_module(Asking().eval(), InputSpec(SHAPE, 0.25), run=run)
+    assert {problem.code for problem in caught.value.problems} <= {"ND104", "ND105", "ND131"}
 
 
 def test_a_branch_on_values_is_refused_by_both_ways_of_export() -> None:

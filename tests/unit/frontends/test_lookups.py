@@ -54,6 +54,20 @@ def _fused(ids: Tensor, scores: Tensor) -> Tensor:
     return F.scaled_dot_product_attention(scores, scores, scores, (ids != 0)[:, None, None, :])
 
 
+def _pairs(ids: Tensor, scores: Tensor) -> Tensor:
+    """Scores of pairs of tokens of which one is padding are hidden, and nothing is read of them."""
+    shown = (ids != 0).to(scores.dtype)[:, None]
+    hidden = ~(shown[:, :, None] * shown[..., None]).to(torch.bool)
+    weights = scores.masked_fill(hidden, LEAST).softmax(-1)
+    return weights.masked_fill(hidden, 0)
+
+
+def _turned(ids: Tensor, scores: Tensor) -> Tensor:
+    """Tokens in front of samples, as some libraries have them."""
+    added = torch.where(ids.t() == 0, LEAST, 0.0)
+    return (scores.permute(2, 3, 0, 1) + added[None, :, :, None]).softmax(1).permute(2, 3, 0, 1)
+
+
 def _in_place(ids: Tensor, scores: Tensor) -> Tensor:
     added = torch.zeros_like(ids, dtype=scores.dtype).masked_fill_(ids.eq(0), float("-inf"))
     return (scores + added.view(-1, 1, 1, TOKENS).expand(-1, HEADS, TOKENS, -1)).softmax(-1)
@@ -94,6 +108,8 @@ FORMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "beside a causal one": _beside_a_causal_one,
     "a penalty": lambda ids, s: _added(s, -2.5 * (ids < 7).to(s.dtype)),
     "fused": _fused,
+    "pairs of tokens": _pairs,
+    "tokens before samples": _turned,
 }
 
 
@@ -120,7 +136,9 @@ def test_a_mask_of_ids_equals_torch(name: str) -> None:
     )
     assert samples.hidden(graph) == {"inverted": (0, 3), "a penalty": ()}.get(name, (0,))
     masks = [node for node in graph.of(Synapse) if len(node.weight) == 1]
-    assert len(masks) == 1 and masks[0].weight.min() == (-2.5 if name == "a penalty" else -128)
+    lowest = min(float(mask.weight.min()) for mask in masks)
+    assert len(masks) == (3 if name == "pairs of tokens" else 1)
+    assert lowest == (-2.5 if name == "a penalty" else -128)
 
 
 def test_ids_that_no_operator_changes_are_ids() -> None:

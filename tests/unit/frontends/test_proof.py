@@ -99,6 +99,32 @@ def test_a_module_that_computes_in_single_precision_is_compared_with_a_wider_tol
     assert (found.precision, found.tolerance) == ("float32", 1e-3)
 
 
+def test_inputs_whose_answer_is_a_rounding_error_are_left_out() -> None:
+    torch.manual_seed(0)
+    found = proven(guests.Chaotic())
+    assert admissible.MANY // 2 <= found.samples < admissible.MANY and found.largest_difference < 1e-6
+
+
+def test_a_wrong_import_is_found_on_the_others() -> None:
+    torch.manual_seed(0)
+    loaded = resolve.from_torch(guests.Chaotic(), SPEC)
+    simple = passes.simplify(loaded.graph)
+    last = [node.name for node in simple.of(Synapse)][-1]
+    wrong = weighed(simple, last, 1.01)
+    with pytest.raises(ImportModelError, match="ND140"):
+        prove.prove(loaded.reference, loaded.graph, wrong, (0, 16))
+
+
+def test_noise_is_never_left_out() -> None:
+    """A step at a level: as little a change of the input changes the answer, and no rounding is the cause."""
+    torch.manual_seed(0)
+    module = guests.Holed().eval()
+    loaded = resolve.from_torch(module, SPEC)
+    module.holed = True
+    with pytest.raises(ImportModelError, match="ND140"):
+        prove.prove(loaded.reference, loaded.graph, passes.simplify(loaded.graph), (0, 16))
+
+
 # --- differences and their places ------------------------------------------------------------------------------------
 
 

@@ -51,7 +51,7 @@ def _filled(x: Tensor) -> Tensor:
 #: name -> (function, code, text of the cause)
 CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
     "sine": (lambda s, x: torch.sin(x), "ND101", "sin"),
-    "division by a stream": (lambda s, x: x / (1 + x.abs()), "ND101", "division by a stream"),
+    "division by a stream": (lambda s, x: x / (1 + x), "ND101", "division by a stream"),
     "mean over samples": (lambda s, x: x.mean(0), "ND105", "batch axis"),
     "softmax over samples": (lambda s, x: x.softmax(0), "ND105", "batch axis"),
     "sum of everything": (lambda s, x: x.sum(), "ND105", "batch axis"),
@@ -64,8 +64,24 @@ CASES: dict[str, tuple[Callable[[modules.Apply, Tensor], Tensor], str, str]] = {
         "ND10",
         "",
     ),
-    "convolution in space": (lambda s, x: F.conv3d(x[:, None], s.k[:, None, :1]), "ND101", ""),
-    "gate that repeats the stream": (lambda s, x: x[:, :1] * s.c[:, None, None], "ND101", "gate"),
+    "kernel from the input": (lambda s, x: F.conv2d(x, x[:2, :2, :3, :3].repeat(1, 2, 1, 1)), "ND10", ""),
+    "maximum of what is hidden whole": (
+        lambda s, x: F.max_pool2d(F.pad(x, (2, 2, 2, 2), value=-torch.inf), 2),
+        "ND101",
+        "hidden",
+    ),
+    "hidden border that is added to": (
+        lambda s, x: F.pad(x, (1, 1, 1, 1), value=-torch.inf).mean(1),
+        "ND101",
+        "softmax",
+    ),
+    "Fourier transform that is scaled": (
+        lambda s, x: torch.fft.fft(x, norm="ortho").real,
+        "ND101",
+        "Fourier",
+    ),
+    "magnitude of a Fourier transform": (lambda s, x: torch.fft.fft(x).abs(), "ND1", ""),
+    "exponential without a bound": (lambda s, x: torch.exp(x), "ND101", "exponential"),
     "maximum of all": (lambda s, x: x - x.max(), "ND101", "all elements"),
     "constant matrices": (
         lambda s, x: torch.baddbmm(x.reshape(-1, 6, 6), *[s.m.expand(4 * x.shape[0], 6, 6)] * 2),

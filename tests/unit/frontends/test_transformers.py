@@ -14,14 +14,19 @@ from neurodeploy.convert._base import METHODS
 from neurodeploy.errors import ImportModelError, SimulateError
 from neurodeploy.frontends._torch import inference
 from neurodeploy.frontends.input_spec import InputSpec
+from neurodeploy.image import encode
 from neurodeploy.inputs import samples
 from neurodeploy.inputs.fitting import with_range
 from neurodeploy.ir import interp, levels
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Input, Micro, Neuron, Output, Product, Synapse
+from neurodeploy.mapping.mapper import map_graph, prepared
+from neurodeploy.passes.balance import lag, turns
+from neurodeploy.passes.leave_out import leave_out
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from neurodeploy.sources import resolve
+from neurodeploy.target import load
 from tests import transformers_small as small
 from tests.fast import fast
 from tests.later import Tensor, modules, nn, torch, torch_export, torch_fx
@@ -237,6 +242,32 @@ def test_every_layer_of_a_rotary_decoder_but_the_head_reads_spikes(name: str) ->
     integer = quantize(spiking, calibrate.measure(spiking, drawn(graph, 6)), lambda node: 8)
     driven = lambda node: all(integer.values[i].code.spiking for i in node.inputs)
     assert [node.name for node in integer.of(Synapse, Product) if not driven(node)] == ["head"]
+
+
+DECODERS = [name for name in small.FAMILIES if name.startswith(("GPT-2", "LLaMA", "GPT-NeoX"))]
+
+
+@pytest.mark.parametrize("name", fast(DECODERS, "GPT-2"))
+def test_what_a_decoder_hides_is_left_out_and_no_token_waits_for_a_later_one(name: str) -> None:
+    graph, method = simplified(name), METHODS["ecmt"]
+    calibrated = {"base_scale": 0.3, "rule": "nearest", "softmax_base": None, "gelu_base": None}
+    spiking = method.rewrite(graph, method.configure(calibrated)[1], drawn(graph, 6), 4)
+    whole = quantize(spiking, calibrate.measure(spiking, drawn(graph, 6)), lambda node: 8)
+    less, raw = leave_out(whole), drawn(graph, 3, stream=1)
+    hidden = {n.name: n.shown[1] for n in less.of(Product) if n.shown}
+    assert len(hidden) == 3  # all but the last: the last token alone is read out, and sees all
+    assert all(np.array_equal(table, np.tril(np.ones_like(table))) for table in hidden.values())
+    target = load("loihi-sim")
+    turned = prepared(less, target, 1)
+    wanted = interp.run(turned, raw).outputs
+    assert np.array_equal(wanted, interp.run(whole, raw).outputs)
+    mapping = encode(turned, map_graph(turned, target), target)
+    assert compare.verify(Program(turned, mapping), raw, ("cpu", "loihi-sim")).equal
+    if name.startswith("GPT-2"):  # gates of rotary positions put queries and keys in space, where they wait
+        late = turns(turned)
+        products = [n for n in turned.of(Product) if n.name in hidden]
+        assert {late.wait(n, i) for n in products for i in range(2)} == {0}
+        assert lag(turned) < lag(prepared(whole, target, 1))
 
 
 def test_token_ids_enter_as_one_spike_each() -> None:

@@ -118,6 +118,7 @@ def test_format_version_is_checked() -> None:
     "change",
     [
         {"header": {"ports": [0] * 8}}, {"header": {"ports": [0] * 11 + [1 << 16]}}, {"header": {"ports": None}},
+        {"header": {"multicast": 2}}, {"header": {"multicast": "yes"}},
         {"header": {"board": [0, 2]}}, {"header": {"board": [4]}}, {"place": [1 << 16, 0, 0, 0]},
     ],
     ids=str,

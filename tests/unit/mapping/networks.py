@@ -94,9 +94,10 @@ class Net(Builder):
         widest = max(inputs, key=lambda i: self.values[i].shape.size)
         return self.put(Sum(name=name, inputs=inputs), self.roles(widest), self.sizes(widest))
 
-    def micro(self, x: str, op: str, name: str = "", timing: str = "cumulative") -> str:
+    def micro(self, x: str, op: str, name: str = "", timing: str = "cumulative", **params: object) -> str:
         member, value = MICROCODE[op], self.values[x]
-        ints = member.quantize(member.example(self.sizes(x)[-1]), value.fixed, value.interval, {}).params
+        given = {**member.example(self.sizes(x)[-1]), **params}
+        ints = member.quantize(given, value.fixed, value.interval, {}).params
         node = Micro(name=name or op, inputs=(x,), op=op, timing=timing, params=ints)
         return self.put(node, self.roles(x), self.sizes(x))
 
@@ -192,8 +193,13 @@ def spiking_transformer(depth: int = 2, tokens: int = 4, width: int = 16, classe
     return net.output(net.dense(net.reduce(net.lif(x, "last"), "sum", (0,), "C", "mean"), classes, "head"))
 
 
-def ecmt_block(net: Net, x: str, name: str, count: int = 2, ratio: int = 2) -> str:
-    """Converted block: norm, fused qkv, softmax between cumulative products, GELU; multi-threshold neurons."""
+def ecmt_block(
+    net: Net, x: str, name: str, count: int = 2, ratio: int = 2, mask: np.ndarray | None = None
+) -> str:
+    """Converted block: norm, fused qkv, softmax between cumulative products, GELU; multi-threshold neurons.
+
+    ``mask``: (tokens, tokens), True where a score is hidden.
+    """
     tokens, width = net.sizes(x)
     each = width // count
     s = net.multi(net.micro(x, "layer_norm", f"{name}_norm1"), f"{name}_n1")
@@ -215,9 +221,11 @@ def ecmt_block(net: Net, x: str, name: str, count: int = 2, ratio: int = 2) -> s
         )
         for i, p in enumerate("qkv")
     )
-    scores = net.micro(net.product(q, k, "hnd,hmd->hnm", "HNN", f"{name}_qk"), "softmax", f"{name}_softmax")
+    masked = {} if mask is None else {"mask": mask}
+    scores = net.product(q, k, "hnd,hmd->hnm", "HNN", f"{name}_qk")
+    weights = net.micro(scores, "softmax", f"{name}_softmax", **masked)
     mix = net.multi(
-        net.product(net.multi(scores, f"{name}_a"), v, "hnm,hmd->hnd", "HNC", f"{name}_av"), f"{name}_av_mt"
+        net.product(net.multi(weights, f"{name}_a"), v, "hnm,hmd->hnd", "HNC", f"{name}_av"), f"{name}_av_mt"
     )
     joined = net.view(
         net.view(mix, "permute", (1, 0, 2), "NHC", f"{name}_back"),

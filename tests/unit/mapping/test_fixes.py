@@ -19,6 +19,7 @@ from neurodeploy.mapping.advice import advised
 from neurodeploy.mapping.mapper import map_graph, prepared
 from neurodeploy.passes.balance import balance
 from neurodeploy.target import Target, load
+from tests.fast import fast
 from tests.tiny import chain
 from tests.unit.mapping.networks import Net, ecmt_transformer, mlp, spiking_transformer
 from tests.unit.mapping.test_map_graph import limited
@@ -76,7 +77,7 @@ def test_some_fixes_are_options() -> None:
     assert found == {"chips", "target", "weight-bits"}
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", fast(REFUSED, "chips", "words", "nothing helps", "weights", "message_bits"))
 def test_every_fix_that_is_an_option_is_taken_and_helps(case: str) -> None:
     make, place, objective = REFUSED[case]
     graph = balance(make())

@@ -20,7 +20,7 @@ from neurodeploy.formats.sanafe.net import network
 from neurodeploy.image import encode
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Delay, Product, Synapse
+from neurodeploy.ir.nodes import Delay, Neuron, Product, Synapse
 from neurodeploy.ir.trace import EVENT_KINDS
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.expected import whole, work
@@ -31,6 +31,7 @@ from neurodeploy.mapping.mapper import map_graph, placed, planned, prepared
 from neurodeploy.mapping.types import Demand, Mapping
 from neurodeploy.mapping.written import written
 from neurodeploy.passes.balance import depths, lag, period, turns
+from neurodeploy.passes.leave_out import leave_out
 from neurodeploy.price import PRICED, TAKING_IN, barrier_ns, lasting, stages
 from neurodeploy.program import Program
 from neurodeploy.sampled import Sampled
@@ -49,20 +50,26 @@ def perceptron() -> Graph:
     return net.output(net.dense(x, 3, "fc2"))
 
 
-def attention(depth: int = 1) -> Graph:
+def attention(depth: int = 1, mask: np.ndarray | None = None) -> Graph:
     """Patches, a bias for each token, blocks with softmax, a sum over tokens."""
     net = Net(timesteps=TICKS)
     x = net.conv(net.input("CYX", 1, 6, 4), 8, 2, 2, name="patch")
     x = net.view(net.view(x, "reshape", (8, TOKENS), "CN", "flat"), "permute", (1, 0), "NC", "tokens")
     x = net.total(x, net.const(np.arange(8 * TOKENS).reshape(TOKENS, 8), "NC", "position"), name="embed")
     for i in range(depth):
-        x = ecmt_block(net, x, f"block{i}")
+        x = ecmt_block(net, x, f"block{i}", mask=mask)
     return net.output(net.dense(net.reduce(net.multi(x, "last"), "sum", (0,), "C", "pool"), 4, "head"))
+
+
+def causal(depth: int = 1) -> Graph:
+    """The same, where no token sees a later one."""
+    return leave_out(attention(depth, np.triu(np.ones((TOKENS, TOKENS), dtype=bool), 1)))
 
 
 NETWORKS = {
     "perceptron": perceptron,
     "attention": attention,
+    "causal attention": causal,
     "linear attention": lambda: spiking_transformer(1, 4, 16),
 }
 
@@ -104,6 +111,50 @@ def test_samples_follow_each_other_as_soon_as_nothing_kept_is_replaced() -> None
     assert period(graph) > 3 * TICKS and not np.array_equal(alone.outputs, hasty.outputs)
 
 
+@pytest.mark.parametrize(
+    "copies", [(1, 2), *(pytest.param(c, marks=pytest.mark.slow) for c in [(1,), (3,), (6, 1)])]
+)
+def test_with_two_stores_samples_follow_each_other_without_a_gap(copies: tuple[int, ...]) -> None:
+    one, two = (prepared(attention(2), TARGET, *copies, stores=n) for n in (1, 2))
+    each = TICKS * (1 + max(turns(two).last(name) for name in depths(two)))
+    assert period(two) == each < period(one)
+    x = np.concatenate([inputs(two)] * 3)[:7]
+    every = [node.name for node in two]
+    wanted, found = interp.run(two, x, every), Machine(mapped(two).images).run(x, every, period(two))[0]
+    assert [n for n in every if not np.array_equal(wanted.values[n], found.values[n])] == []
+    hasty, _ = Machine(mapped(one).images).run(x, period=period(two))
+    assert np.array_equal(wanted.outputs, found.outputs) and not np.array_equal(wanted.outputs, hasty.outputs)
+
+
+def test_a_second_store_takes_as_much_memory_as_the_first() -> None:
+    demands = []
+    for stores in (1, 2):
+        graph = prepared(attention(), TARGET, 1, stores=stores)
+        accounting = Accounting.of(
+            graph, TARGET, next(g for g in populations(graph) if "block0_av" in g.names)
+        )
+        demands.append(accounting.demand(accounting.cells.hosted(np.arange(len(accounting.cells.homes[0])))))
+    one, two = demands
+    payloads = 2 * TOKENS * 4 * TICKS  # heads, tokens, channels of a head, ticks
+    assert two.held_words - one.held_words == payloads * 16 // 64
+    assert replace(two, held_words=0) == replace(one, held_words=0)
+
+
+def test_throughput_takes_two_stores_where_samples_come_sooner_and_there_is_room(tmp_path: Path) -> None:
+    graph = attention()
+    found = laid_out(graph, TARGET, "throughput", streams=1).mapping
+    assert found.notes["stores"] == 2
+    assert laid_out(graph, TARGET, "latency", streams=1).mapping.notes["stores"] == 1
+    assert laid_out(causal(), TARGET, "throughput", streams=1).mapping.notes["stores"] == 1  # nothing to gain
+    (tmp_path / "m.toml").write_text(text := written(found, TARGET))
+    again = laid_out(graph, TARGET, "energy", given=read(tmp_path / "m.toml")).mapping
+    assert "\nstores = 2\n" in text and written(again, TARGET) == text
+    (tmp_path / "m.toml").write_text(text.replace("stores = 2", "stores = 3"))
+    with pytest.raises(UsageError) as error:
+        read(tmp_path / "m.toml")
+    assert error.value.problems[0].code == "ND521"
+
+
 # --- steps -------------------------------------------------------------------------------------------------------
 
 
@@ -127,6 +178,44 @@ def test_queries_start_when_the_last_token_of_keys_is_there() -> None:
     kept = {n.name for n in turned for i in range(len(n.inputs)) if turns(turned).kept(n, i)}
     assert kept == {"block0_qk", "block0_av", "pool"}
     assert {g.name: g.turns for g in map_graph(turned, TARGET).groups}["head"] == 1
+
+
+@pytest.mark.parametrize("copies", [1, 2, 4])
+def test_a_causal_model_starts_at_once_and_its_samples_follow_each_other_without_a_gap(copies: int) -> None:
+    space, turned = (prepared(causal(2), TARGET, n) for n in (0, copies))
+    late = {n: depths(turned)[n] - d for n, d in depths(space).items() if n in depths(turned)}
+    each = 1 + turns(turned).last("block0_fc1")
+    blocks = {n: steps for n, steps in late.items() if n.startswith("block")}
+    assert set(blocks.values()) == {0} and late["pool"] == (each - 1) * TICKS
+    assert not [n for n in turned.of(Delay) if n.steps > 4]  # the residual waits no longer than in space
+    kept = {n.name for n in turned for i in range(len(n.inputs)) if turns(turned).kept(n, i)}
+    assert kept == {"block0_qk", "block0_av", "block1_qk", "block1_av", "pool"}
+    assert period(turned) == each * TICKS
+    machine, x = Machine(mapped(turned).images), np.concatenate([inputs(turned)] * 2)[::-1]
+    alone, together = (machine.run(x, period=steps)[0].outputs for steps in (None, period(turned)))
+    assert np.array_equal(alone, together) and np.array_equal(alone, interp.run(turned, x).outputs)
+
+
+def test_a_token_waits_for_those_that_a_mask_shows_and_keeps_them_as_long() -> None:
+    band = np.abs(np.subtract.outer(np.arange(TOKENS), np.arange(TOKENS))) > 1
+    graph = prepared(leave_out(attention(1, band)), TARGET, 1)
+    space = depths(prepared(attention(), TARGET))
+    assert depths(graph)["block0_qk"] - space["block0_qk"] == TICKS  # one token later than its own
+    scores, taken = graph.nodes["block0_qk"], turns(graph)
+    assert taken.until(scores, 1) == 1 and taken.wait(scores, 1) == TICKS
+
+
+def test_saturations_of_what_is_kept_count_once_whoever_sees_it() -> None:
+    graph = causal()
+    loud = graph.nodes["block0_qkv_mt"]
+    assert isinstance(loud, Neuron)
+    loud = replace(loud, params={**loud.params, "unit_p": 1 << 29, "unit_n": 1 << 29})
+    graph = Graph({**graph.nodes, loud.name: loud}, graph.values, graph.header)
+    for copies in (0, 1, 2, 4):
+        turned = prepared(graph, TARGET, copies)
+        wanted = interp.run(turned, x := inputs(turned))
+        assert wanted.saturations["block0_qk"] > 0
+        assert Machine(mapped(turned).images).run(x)[0].saturations == wanted.saturations
 
 
 @pytest.mark.parametrize("copies, late", [((1, 2), 3), ((2, 1), 0), ((1, 6), 5), ((6, 1), 0), ((2, 3), 1)])

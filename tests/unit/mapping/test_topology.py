@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from neurodeploy.ir.trace import HOST, Link, Router
 from neurodeploy.mapping.placements._annealing import annealing, on_board
 from neurodeploy.mapping.placements._base import PLACEMENTS, data_order, in_order, routers
-from neurodeploy.mapping.routes import loads, route
+from neurodeploy.mapping.routes import loads, route, tree
 from neurodeploy.mapping.topology import Topology
 from neurodeploy.mapping.traffic import Traffic
 from neurodeploy.target import PORTS, Target, load
@@ -111,6 +111,32 @@ def expected(a: Router | None, b: Router | None, target: Target, board: networkx
 
 
 CHIPS = 12
+
+
+@settings(max_examples=50, deadline=None)
+@given(targets(), st.data())
+def test_a_copied_packet_takes_a_tree_of_shortest_ways(target: Target, data: st.DataObject) -> None:
+    """Grown on the graph of all routers: each new core is joined to what is there where its own way leaves it last."""
+    chip, board = target.chip, chips(target)
+    place = st.tuples(
+        st.integers(0, CHIPS - 1), st.integers(0, chip.routers_x - 1), st.integers(0, chip.routers_y - 1)
+    )
+    router = st.none() | place.map(lambda at: Router(*at))
+    start, ends = data.draw(router), data.draw(st.lists(router, max_size=6))
+    ends = [end for end in ends if end is not None or start is not None]
+    grown = networkx.DiGraph()
+    for end in ends:
+        path = expected(start, end, target, board)
+        joined = next((n for n in range(len(path), 0, -1) if path[n - 1].end in grown), 0)
+        grown.add_edges_from(path[joined:])
+    found = tree(start, ends, Topology.of(target))
+    assert len(found) == grown.number_of_edges() and {*map(tuple, found)} == {*grown.edges}
+    root = HOST if start is None else start
+    assert not len(grown) or (networkx.is_arborescence(grown) and grown.in_degree(root) == 0)
+    reached = {root}
+    for link in found:  # none before the one that leads to it
+        assert link.start in reached and link.end not in reached
+        reached.add(link.end)
 
 
 @settings(max_examples=50, deadline=None)

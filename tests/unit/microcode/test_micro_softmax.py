@@ -101,6 +101,9 @@ def test_masked_entries_are_exactly_zero_and_count_for_nothing(scale: float) -> 
     q = SOFTMAX.quantize({"mask": causal}, Fixed(24, True, scale), FULL, {})
     y, _ = SOFTMAX.int_apply(x, q.params)
     assert not y[:, causal].any()
+    assert np.array_equal(SOFTMAX.hides(q.params), causal) and SOFTMAX.hides({}) is None
+    other = np.where(causal, -x, x)
+    assert not np.array_equal(other, x) and np.array_equal(SOFTMAX.int_apply(other, q.params)[0], y)
     plain = SOFTMAX.quantize({}, Fixed(24, True, scale), FULL, {})
     for row in range(16):
         alone, _ = SOFTMAX.int_apply(x[:, row, : row + 1], plain.params)

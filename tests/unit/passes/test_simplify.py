@@ -348,6 +348,25 @@ def test_interleaved_heads_are_split() -> None:
     assert [after.nodes[i].op for i in after.nodes["total"].inputs] == ["reshape"] * 3
 
 
+def test_a_part_that_is_read_at_two_ends_of_a_chain_of_views_is_split() -> None:
+    """Queries are read as they are, and once more turned: the views of both have names of their own."""
+    net = Net("NC", (5, 4))
+    net.dense("w", "input", "NC", (5, 12), 4)
+    net.add(View, "q", ["w"], "NC", (5, 6), op="slice", args=(1, 0, 6, 1))
+    net.add(View, "heads", ["q"], "NHC", (5, 2, 3), op="reshape", args=(5, 2, 3))
+    net.add(View, "turned", ["heads"], "HNC", (2, 5, 3), op="permute", args=(1, 0, 2))
+    net.add(View, "k", ["w"], "NC", (5, 6), op="slice", args=(1, 6, 12, 1))
+    net.add(Micro, "f", ["heads"], "NHC", (5, 2, 3), op="relu")
+    net.add(View, "back", ["turned"], "NHC", (5, 2, 3), op="permute", args=(1, 0, 2))
+    net.add(Micro, "g", ["turned"], "HNC", (2, 5, 3), op="relu")
+    net.add(View, "gb", ["g"], "NHC", (5, 2, 3), op="permute", args=(1, 0, 2))
+    net.add(View, "kh", ["k"], "NHC", (5, 2, 3), op="reshape", args=(5, 2, 3))
+    before = net.done("f", "gb", "kh")
+    after = passes.split_synapse(before)
+    same(before, after)
+    assert [n.name for n in after.of(Synapse)] == ["w.0", "w.1"]
+
+
 def test_unread_channels_are_dropped() -> None:
     net = Net("NC", (5, 4))
     net.dense("w", "input", "NC", (5, 6), 4)
@@ -473,6 +492,19 @@ def test_slice_of_a_broadcast_sum() -> None:
 
 
 # --- sink_views, drop_identity -----------------------------------------------------------------------------------
+
+
+def test_a_sum_of_one_with_channels_last_and_one_without_comes_to_an_end() -> None:
+    """To turn the sum would only turn the other operand, for ever."""
+    net = Net("NC", (5, 5))
+    net.dense("a", "input", "NC", (5, 5), 5)
+    net.dense("b", "input", "NC", (5, 5), 5)
+    net.add(View, "at", ["a"], "CN", (5, 5), op="permute", args=(1, 0))
+    net.add(Sum, "sum", ["at", "b"], "CN", (5, 5), signs=(1, 1))
+    before = net.done("sum")
+    after = passes.sink_views(before)
+    same(before, after)
+    assert names(after) == names(before)
 
 
 def test_channels_first_network_is_turned_around() -> None:

@@ -38,8 +38,14 @@ def test_an_axis_has_a_length_where_all_levels_are_alike(report: dict[str, Any],
     assert len(heights) == 1 and 12 <= heights.pop() <= 168
 
 
+def drawings(twice: str) -> list[str]:
+    """The one as wide as the page, and the one for a phone."""
+    return re.findall(r"<svg.*?</svg>", twice)
+
+
 def test_noise_has_a_row_for_each_layer_and_says_where_it_parts(report: dict[str, Any]) -> None:
-    rows, drawn = report["beside"]["layers"], levels.noise(report)
+    rows, (drawn, slim) = report["beside"]["layers"], drawings(levels.noise(report))
+    assert slim.count("<circle") == drawn.count("<circle") and slim.count('class="label"') == len(rows)
     assert drawn.count('class="label"') == len(rows)
     known = sum(row[key] is not None for row in rows for key in levels.NOISES)
     assert drawn.count("<circle") == known and known < 2 * len(rows)
@@ -50,7 +56,7 @@ def test_noise_has_a_row_for_each_layer_and_says_where_it_parts(report: dict[str
 
 def test_no_difference_at_all_has_no_dot(report: dict[str, Any]) -> None:
     row = {**report["beside"]["layers"][0], "noise_db": levels.EQUAL, "quantised_db": 31.0}
-    drawn = levels.noise({**report, "beside": {"layers": [row]}})
+    drawn, _ = drawings(levels.noise({**report, "beside": {"layers": [row]}}))
     assert drawn.count("<circle") == 1 and "no difference" in drawn and "31.0 dB" in drawn
 
 

@@ -230,3 +230,17 @@ def test_the_page_places_every_layer_and_step_over_the_floors() -> None:
     assert drawn.count('class="limit"') == 2
     text = html.page(found)
     assert all(row["change"] in text for row in found["floorline"])
+
+
+def test_bars_are_drawn_for_a_phone_too() -> None:
+    row = svg.Bar("a layer", [("part-synapse", 3.0, "hint")], 1.0, 9.0, "3 uJ")
+    wide, slim = re.findall(r"<svg.*?</svg>", svg.bars([row], "energy", str))
+    for drawn, width in ((wide, svg.WIDTH), (slim, svg.SLIM_WIDTH)):
+        assert f'width="{width}"' in drawn and "a layer" in drawn and "3 uJ" in drawn
+        ends = [
+            float(x) for x in re.findall(r'<line x1="[\d.]+" y1="[\d.]+" x2="([\d.]+)"[^>]*whisker', drawn)
+        ]
+        assert len(ends) == 3 and max(ends) <= width
+    assert "min-width:0px" in slim and 'class="slim"' in slim and 'class="wide"' in wide
+    marks = [(float(x), end) for x, end in re.findall(r'<text x="([\d.]+)"[^>]*class="axis"([^>]*)>', slim)]
+    assert "text-anchor" not in marks[0][1] and 'text-anchor="end"' in marks[-1][1]

@@ -272,3 +272,33 @@ def test_spikes_that_a_layer_adds_up_and_adds_to_its_sums() -> None:
     for _ in range(2):
         x = rng.integers(0, 10, (5, 4, 3))
         assert np.array_equal(engine.run(x).outputs, interp.run(graph, x).outputs)
+
+
+@pytest.mark.parametrize("limit", [8, 13, 17])
+@pytest.mark.parametrize("shift", [0, 3, 16, 31, 40])
+@pytest.mark.parametrize("largest", [1, (1 << 15) - 1, (1 << 30) - 1])
+def test_rescale_of_a_layer_in_every_width(limit: int, shift: int, largest: int) -> None:
+    """In 32 bits where products fit, without clips where none is possible; every multiplier has both signs."""
+    rng = np.random.default_rng(0)
+    multiplier = np.array([largest, -largest, largest // 2, 1, -1])
+    params = {"multiplier": multiplier, "shift": np.full(5, shift), "bits": limit}
+    nodes = [
+        (Neuron(name="n", inputs=("x",), model="lif", params={"vth": 3, "du": 4095, "dv": 0}), (2, 6)),
+        (Synapse(name="w", inputs=("n",), weight=rng.integers(-128, 128, (5, 6))), (2, 5)),
+        (Micro(name="m", inputs=("w",), op="rescale", params=params, timing="instant"), (2, 5)),
+        (Neuron(name="o", inputs=("m",), model="lif", params={"vth": 3, "du": 4095, "dv": 2048}), (2, 5)),
+    ]
+    graph = chain((2, 6), *nodes, ticks=3, reach=(0, 9), bits={"m": limit})
+    assert_same(graph, rng.integers(0, 10, (5, 2, 6)))
+
+
+@pytest.mark.parametrize("readout", ["sum", "last"])
+@pytest.mark.parametrize(("axes", "shape"), [((0,), (3,)), ((1,), (5,)), ((0, 1), ())])
+def test_narrow_sums_over_axes_and_ticks(axes: tuple[int, ...], shape: tuple[int, ...], readout: str) -> None:
+    """Sums that need more bits than what they add up; ticks that differ, and ticks that are alike."""
+    neuron = Neuron(name="n", inputs=("x",), model="lif", params={"vth": 60, "du": 4095, "dv": 1024})
+    for nodes in ([(neuron, (5, 3))], []):
+        name = "n" if nodes else "x"
+        total = Reduce(name="r", inputs=(name,), op="sum", axes=axes)
+        graph = chain((5, 3), *nodes, (total, shape), ticks=4, reach=(-100, 127), readout=readout)
+        assert_same(graph, draw(-100, 127, 4, 5, 3))

@@ -14,7 +14,8 @@ from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Micro, Neuron, Product, Sum, Synapse
 from neurodeploy.ir.types import BINARY
-from neurodeploy.simulate import Engine, engine, pools, segments, vector
+from neurodeploy.simulate import Engine, chains, compiled, engine, pools, vector
+from tests.fast import fast
 from tests.tiny import chain
 
 #: what every form needs of a processor
@@ -151,18 +152,23 @@ def assert_same(graph: Graph, batch: int = 7) -> None:
 
 def test_layers_of_every_start_equal_the_interpreter() -> None:
     graph = network()
-    starts = {s.start for s in Engine(graph).segments if isinstance(s, segments.Layer)}
+    starts = {s.start for s in Engine(graph).segments if isinstance(s, compiled.Layer)}
     assert starts == {"lists", "rows", "sums"} or not vector.has("avx2")
     assert_same(graph)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_any_share_of_spikes_may_go_the_dense_way(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "crossover", lambda: share)
+    monkeypatch.setattr(compiled, "crossover", lambda inputs, tiles: share)
     assert_same(network())
 
 
-@pytest.mark.parametrize("threads", [2, 3])
+def test_the_more_a_dense_product_has_to_do_besides_the_later_it_is_chosen() -> None:
+    assert chains.crossover(64, 1) == 1.0
+    assert chains.crossover(384, 12) <= chains.crossover(384, 3) <= chains.crossover(64, 3) <= 1.0
+
+
+@pytest.mark.parametrize("threads", fast([2, 3], 3))
 def test_rows_shared_out_over_threads(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "threads", lambda: threads)
     monkeypatch.setattr(engine, "SPLIT_MACS", 0)

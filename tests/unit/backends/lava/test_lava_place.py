@@ -96,8 +96,16 @@ def test_a_setup_that_fails_leaves_nothing_that_counts(
     assert place.interpreter() == ""
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(place, "find_spec", lambda name: None)
+    monkeypatch.setattr(place, "CHECKOUT_UV", tmp_path / "no uv")
     with pytest.raises(BackendError, match=r"(?s)ND745.*pip install uv"):
         place.setup()
+
+
+def test_the_uv_of_a_checkout_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(place, "find_spec", lambda name: None)
+    monkeypatch.setattr(place, "CHECKOUT_UV", Path(script(tmp_path / "uv", "")))
+    assert place._uv() == str(tmp_path / "uv")
 
 
 def test_every_package_of_the_environment_is_pinned() -> None:

@@ -358,6 +358,19 @@ def test_several_chips_and_another_mesh_are_refused_together() -> None:
     assert codes(raised.value) == {"ND230"} and len(raised.value.problems) == 2
 
 
+@pytest.mark.parametrize("built", [False, True])
+def test_packets_that_are_copied_are_refused(built: bool) -> None:
+    """By the target that prices them, and by that of the build, which the header of the host's image tells."""
+    program, target, x = dense("loihi2")
+    copied = target.model_copy(update={"chip": target.chip.model_copy(update={"multicast": True})})
+    if built:
+        program = replace(program, mapping=encode(program.graph, program.mapping, copied))
+    with pytest.raises(GraphError) as raised:
+        _sanafe_net.network(program, target if built else copied, x)
+    (problem,) = raised.value.problems
+    assert problem.code == "ND230" and "copied" in problem.found
+
+
 def test_a_network_without_synapses_is_refused_node_by_node() -> None:
     target = load("loihi-sim")
     net = Sketch()
