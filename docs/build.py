@@ -25,6 +25,7 @@ sys.path[:0] = [
 
 import library_models as libraries_benchmark  # noqa: E402
 import methods as methods_benchmark  # noqa: E402
+import onnx_models as onnx_benchmark  # noqa: E402
 import validation as validation_benchmark  # noqa: E402
 
 from neurodeploy import codes, cost, registry, support, target, target_schema  # noqa: E402
@@ -423,7 +424,7 @@ def results() -> str:
     for file in sorted(
         set(RESULTS.glob("*.json"))
         - set(RESULTS.glob("methods-*.json"))
-        - set(RESULTS.glob("library_models-*.json"))
+        - set(RESULTS.glob("*_models-*.json"))
         - {RESULTS / f"{n}.json" for n in OWN_PAGES}
     ):
         data = json.loads(file.read_text(encoding="utf-8"))
@@ -446,6 +447,16 @@ def comparison() -> str:
 def validation() -> str:
     """Published measurements beside predictions, as `benchmarks/validation.py` made them."""
     return validation_benchmark.report(json.loads(validation_benchmark.PATH.read_text(encoding="utf-8")))
+
+
+def onnx_operators() -> str:
+    """Operators of ONNX that are read, by the file that translates them."""
+    from neurodeploy.frontends.onnx.ops._base import ONNX
+
+    families: dict[str, list[str]] = {}
+    for name, member in ONNX.items():
+        families.setdefault(member.family, []).append(f"`{name}`")
+    return table(("File", "Operators"), [(f"`{f}.py`", ", ".join(names)) for f, names in families.items()])
 
 
 def library_models() -> str:
@@ -493,6 +504,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "comparison": comparison,
     "validation": validation,
     "library-models": library_models,
+    "onnx-operators": onnx_operators,
+    "onnx-models": onnx_benchmark.report,
     "recordings": recordings,
     "events-and-frames": events_and_frames,
     "encoders": encoders,

@@ -36,8 +36,8 @@ ND105 samples influence each other
   axis, moves it away from the front of the result, or joins it with other axes in a way that cannot be undone; or a
   batch norm uses the statistics of the batch. The result would depend on which samples happen to be in one batch.
 ND106 not a model file that can be read
-  The file is empty, cut off, or of a kind that holds no network or is not read by this version (.onnx). Files that
-  are read: .pt2, program.h5, and those of other tools that 'neurodeploy doctor' lists, such as .net and .nir. Weights
+  The file is empty, cut off, of a version that is not read, or of a kind that holds no network. Files that are read:
+  .pt2, .onnx, program.h5, and those of other tools that 'neurodeploy doctor' lists, such as .net and .nir. Weights
   alone (.pt, .pth, .safetensors) do not say how they are connected: write a function that builds the module and loads
   them, and give py:package.module:function.
 ND107 the model does not return one tensor
@@ -71,10 +71,10 @@ ND113 a model file that could execute code
   passed is written anew before torch sees it. This file fails. Export the model again, or save its state dict alone,
   from source that you trust.
 ND114 raw pixel levels reach the model
-  Images are whole pixel levels, such as 0 .. 255. A py: or .pt2 model sees level * scale + offset, and a scale of 1
-  unless another one is given. A model that was trained on 0 .. 1 then sees values far beyond those it knows, and its
-  accuracy is lost without any error. Give the scale it was trained with, such as --set scale=0.0625 for digits of 16
-  levels. --set scale=1.0 says that raw levels are meant, and the warning goes.
+  Images are whole pixel levels, such as 0 .. 255. A model from py:, .pt2 or .onnx sees level * scale + offset, and a
+  scale of 1 unless another one is given. A model that was trained on 0 .. 1 then sees values far beyond those it knows,
+  and its accuracy is lost without any error. Give the scale it was trained with, such as --set scale=0.0625 for digits
+  of 16 levels. --set scale=1.0 says that raw levels are meant, and the warning goes.
 
 ND130 an exception of the model's own
   The model was run once on a batch of zeros, and its own code raised an exception, by raise or assert. The message
@@ -100,6 +100,7 @@ ND134 a model with several inputs
 ND135 an input size that is left open
   An exported program may leave sizes of its input open. A chip has as many neurons as it has. Only the batch, the first
   axis, may stay open: export again without dynamic sizes for the others, with an example of the size that will be used.
+  Open sizes of an .onnx file are those of the data that are given with --data.
 ND136 token ids of another form
   Token ids are (batch, tokens). Set input_tokens on the module to the number of tokens of a text.
 ND137 a text model that does not run on token ids alone
@@ -162,8 +163,9 @@ ND124 a value outside what it may be
   width: weights have 8 bits, delays go to 62, decays to 4096. The message names group and dataset and the first
   offender. Quantise with the tool's own export, which writes whole numbers.
 ND125 a block of a network file that cannot be imported
-  The file holds a kind of block, node or neuron that has no exact counterpart in the graph. Every such block is
-  listed with its place. Replace it in the model by supported ones; docs/formats.md says what each format carries.
+  The file holds a kind of block, node or neuron that has no exact counterpart in the graph, or an operator of ONNX that
+  is not read, is none of ONNX's own, or has a body (If, Loop, Scan). Every such block is listed with its place. Replace
+  it in the model by supported ones; docs/formats.md says what each format carries.
 ND126 parts of a network file do not fit together
   The size that one layer yields is not the size that the next expects, a bias has another length than its layer, a
   declared shape differs from what kernel, stride and padding give, or edges form a loop that no delay breaks. Both
@@ -261,7 +263,7 @@ ND181 a model of images and texts at once
   CLIP, SigLIP and their kin are two networks, of which each has its own input: --set reader.part=image or
   reader.part=text takes one of them, with its projection where the library has a class for that.
 ND183 a model file with a value that is too large
-  A .pt2 file of a few kilobytes can ask for arrays of any size. No value that a network computes may have more
+  A .pt2 or .onnx file of a few kilobytes can ask for arrays of any size. No value that a network computes may have more
   elements than the limit says, by the shapes that torch itself finds for each operator. The message names the first
   that has. If the network is meant so, cut its input or its batch.
   Likewise the config.json of a folder of Hugging Face: the network that it describes is first built without memory,

@@ -41,7 +41,7 @@ class LayerRule(_Table):
 
 #: fields that say how a network is measured, and leave it as it is
 MEASURED = ("eval", "verify", "estimate", "time_budget", "wanted")
-MODEL = "zoo name, file (.pt2, .net, .nir), py:package.module:factory, or timm:, hf:, torchvision:NAME"
+MODEL = "zoo name, file (.pt2, .onnx, .net, .nir), py:package.module:factory, or timm:, hf:, torchvision:NAME"
 SCALE = "a model sees pixel level * scale + offset; unset: the library's own with offset, else 1"
 OFFSET = "what is added to a scaled pixel level; unset: the library's own with scale, else 0"
 TIME_BUDGET = 300.0  # seconds
@@ -156,7 +156,7 @@ class BuildConfig(_Table):
 
 def _slug(text: str) -> str:
     """A model or target string as part of a folder name."""
-    stem = Path(text).stem if text.endswith((".toml", ".pt2", ".nir", ".net", ".h5")) else text
+    stem = Path(text).stem if text.endswith((".toml", ".pt2", ".onnx", ".nir", ".net", ".h5")) else text
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in stem) or "model"
 
 

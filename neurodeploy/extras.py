@@ -22,6 +22,7 @@ class Extra:
 EXTRAS = {
     "fast": Extra(("numba",), "compiled kernels; without them numpy does the work"),
     "torch": Extra(("torch",), "networks in PyTorch: live modules, py: and .pt2, zoo models without a shipped graph"),
+    "onnx": Extra(("onnx", "onnxruntime", "torch"), "networks in .onnx files, and their check"),
     "lava": Extra(("lava",), "the backend lava, on Python 3.10"),
     "timm": Extra(("timm", "torch"), "timm:NAME"),
     "hf": Extra(("transformers", "tokenizers", "torch"), "hf:NAME, and tokenizers of texts"),

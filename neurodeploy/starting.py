@@ -57,7 +57,7 @@ def init(
 
 
 def _suffixes() -> tuple[str, ...]:
-    return (".pt2", *formats())
+    return (".pt2", ".onnx", *formats())
 
 
 def found_models(folder: Path) -> Iterator[str]:

@@ -15,7 +15,7 @@ lock() {
 }
 
 mkdir -p requirements
-networks=(--extra fast --extra torch --extra timm --extra hf --extra torchvision --extra events --extra cluster --extra plots) # what their tests need
+networks=(--extra fast --extra torch --extra onnx --extra timm --extra hf --extra torchvision --extra events --extra cluster --extra plots) # what their tests need
 lock 3.10 py310.txt --extra lava "${networks[@]}" --extra dev "$@" pyproject.toml
 lock 3.10 py310-core.txt "${networks[@]}" --extra dev "$@" pyproject.toml
 for version in 3.11 3.12 3.13; do

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 #: libraries that take seconds to import from a cold disk
-HEAVY = frozenset({"lava", "sklearn", "timm", "torch", "torchvision", "transformers"})
+HEAVY = frozenset({"lava", "onnx", "onnxruntime", "sklearn", "timm", "torch", "torchvision", "transformers"})
 
 
 class Later:

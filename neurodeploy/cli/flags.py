@@ -22,7 +22,9 @@ NoCheck = Annotated[
 Shape = Annotated[Format, Option("--format", help="rich, plain or json; auto: rich on a terminal")]
 Quiet = Annotated[bool, Option("-q", "--quiet", help="no progress")]
 Verbose = Annotated[bool, Option("-v", "--verbose", help="more detail, and tracebacks of internal errors")]
-ModelName = Annotated[Text, Argument(help="zoo name, file (.pt2, .net, .nir), or py:package.module:factory")]
+ModelName = Annotated[
+    Text, Argument(help="zoo name, file (.pt2, .onnx, .net, .nir), or py:package.module:factory")
+]
 Place = Annotated[Text, Option("--target", help="target name or .toml file (default: loihi-sim)")]
 MethodName = Annotated[Text, Option("--method", help="conversion method, or auto (default: the model's own)")]
 MaxLoss = Annotated[

@@ -1,8 +1,8 @@
 """A MODEL string to a model: what it is called, what it defaults to, and how its source graph is made.
 
 ``digits-vit`` (zoo), ``py:package.module:factory`` (live torch code), ``timm:NAME`` and whatever else a member
-of :mod:`neurodeploy.frontends.libraries` builds, ``file.pt2`` (torch.export), ``file.net`` and whatever else a member
-of :mod:`neurodeploy.formats` reads, ``program.h5`` or a build folder (artifact).
+of :mod:`neurodeploy.frontends.libraries` builds, ``file.pt2`` (torch.export), ``file.onnx``, ``file.net``
+and whatever else a member of :mod:`neurodeploy.formats` reads, ``program.h5`` or a build folder (artifact).
 Nothing here imports torch before a graph is asked for, and files of those formats never need it.
 """
 
@@ -44,14 +44,8 @@ _MAYBE_FX = {"ND104", "ND131"}
 #: ticks of one inference where neither the model nor its user says
 TICKS = 4
 
-_EXPORT = "export the torch module itself with torch.export.save to a .pt2 file"
-_FACTORY = "build the network in Python and give py:package.module:factory"
-
-#: formats of whole networks whose readers are not part of this version, and what to do instead
-UNREAD = {".onnx": (_EXPORT, _FACTORY)}
-
-#: everything that is refused by its suffix, with what to do instead
-FOREIGN = {**dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), (_WEIGHTS,)), **UNREAD}
+#: what is refused by its suffix, with what to do instead
+FOREIGN = dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), (_WEIGHTS,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,11 +138,11 @@ def resolve(
 ) -> Model:
     """The model that a MODEL string names.
 
-    ``shape`` (C, H, W), ``timesteps``, ``scale`` and ``offset`` complete a model that does not carry them (``py:`` and
-    ``.pt2``); None is 1 and 0, or a library's own preparation where neither is given. ``reader`` holds options of a
-    file format, a library, or of texts. ``frames``: the data have an image for each of so many ticks. Raises UsageError
-    ND110 for a string that names nothing, ND120 for options that the reader does not know or that no reader takes,
-    ImportModelError ND106, ND111, ND12x for a file or a factory that cannot be used.
+    ``shape`` (C, H, W), ``timesteps``, ``scale`` and ``offset`` complete a model that does not carry them (``py:``,
+    ``.pt2`` and ``.onnx``); None is 1 and 0, or a library's own preparation where neither is given. ``reader`` holds
+    options of a file format, a library, or of texts. ``frames``: the data have an image for each of so many ticks.
+    Raises UsageError ND110 for a string that names nothing, ND120 for options that the reader does not know or that no
+    reader takes, ImportModelError ND106, ND111, ND12x for a file or a factory that cannot be used.
     """
     asked = Asked(text, shape, timesteps, scale, offset, reader or {}, frames)
     found = next((resolver for resolver in RESOLVERS if resolver.matches(asked)), None)
@@ -170,7 +164,7 @@ def formats() -> dict[str, tuple[Format, Reader]]:
 
 
 def _readable() -> str:
-    return ", ".join((".pt2", *formats(), "program.h5"))
+    return ", ".join((".pt2", ".onnx", *formats(), "program.h5"))
 
 
 def _no_reader(asked: Asked) -> Problem:
@@ -187,8 +181,7 @@ def _no_reader(asked: Asked) -> Problem:
 def _unknown(asked: Asked) -> Problem:
     text, path = asked.text, asked.path
     if path.suffix in FOREIGN:
-        why = "read by this version yet" if path.suffix in UNREAD else "a model that can be read"
-        cause = f"a {path.suffix} file is not {why}"
+        cause = f"a {path.suffix} file is not a model that can be read"
         return Problem("ND106", cause, text, path.suffix, _readable(), FOREIGN[path.suffix])
     if path.exists() or "/" in text or path.suffix:
         found = "nothing" if not path.exists() else "no model file"
@@ -481,6 +474,28 @@ def _export(asked: Asked) -> Model:
     return Model(path.stem, "export", str(path), load, fingerprint=fingerprint, tokenizer=texts.tokenizer)
 
 
+def _onnx(asked: Asked) -> Model:
+    """A file of ONNX; read when the graph is asked for."""
+    from ..frontends.onnx import read
+
+    texts = configured(ExportOptions, asked.reader, "ND120", "the reader of .onnx files", "reader")
+    path, levels = asked.path, asked.over(InputSpec())
+
+    def load() -> Loaded:
+        _need_torch(".onnx files")
+        from ..frontends.doors import Door, listed
+        from ..frontends.onnx import import_file
+
+        door = Door(texts.padding, tuple(listed(texts.output)), tuple(listed(texts.inputs)))
+        return Loaded(*import_file(path, levels, asked.shape, door))
+
+    if not path.is_file():
+        raise UsageError(_nothing_there(str(path), "nothing", "a .onnx file"))
+    held = (digest(file) for file in (path, *read.beside(path)))
+    fingerprint = _digest(*held, repr((levels.scale, levels.offset, texts, asked.shape)))
+    return Model(path.stem, "export", str(path), load, fingerprint=fingerprint, tokenizer=texts.tokenizer)
+
+
 def _format(asked: Asked) -> Model:
     """A network in a file of another tool; read when the graph is asked for."""
     path = asked.path
@@ -522,5 +537,6 @@ RESOLVERS = (
     Resolver(lambda asked: asked.path.suffix in formats(), _format),
     Resolver(_is_library, _from_library),
     Resolver(lambda asked: asked.path.suffix == ".pt2", _export),
+    Resolver(lambda asked: asked.path.suffix == ".onnx", _onnx),
     Resolver(_is_artifact, _artifact, options=False),
 )

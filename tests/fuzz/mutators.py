@@ -8,7 +8,7 @@ import re
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import Random
 from typing import Any
 
@@ -63,6 +63,8 @@ def _kind(content: bytes) -> str:
         return "npy"
     if content.startswith(b"\x89PNG"):
         return "png"
+    if content[:1] == b"\x08" and len(content) > 8:
+        return "message"
     if content.lstrip()[:1] in (b"{", b"["):
         return "json"
     return "text" if b"\0" not in content[:1000] else "bytes"
@@ -341,6 +343,86 @@ def _thing(rng: Random) -> Any:
     )  # fmt: skip
 
 
+# --- messages of protocol buffers --------------------------------------------------------------------------------
+
+#: number and wire type of a field, and what it holds
+Field = tuple[int, int, int | bytes]
+SIZES = (0, 1, 2, 5, 127, 1 << 31, 1 << 40, (1 << 63) - 1, (1 << 64) - 1, (1 << 64) - 2)
+FIXED = {1: 8, 5: 4}
+
+
+def message(rng: Random, content: bytes) -> bytes:
+    """A field of a message, or of one inside of it: another number or text, gone, doubled or elsewhere."""
+    fields = list(_fields(content))
+    at = rng.randrange(len(fields))
+    number, wire, value = fields[at]
+    if isinstance(value, int):
+        fields[at] = number, wire, rng.choice((*SIZES, value + 1))
+    elif rng.random() < 0.8 and (inner := _inside(value)):
+        fields[at] = number, wire, message(rng, inner)
+    else:
+        text = rng.choice(TEXTS).encode("utf-8", "replace")
+        fields[at] = (
+            number,
+            wire,
+            rng.choice((text, value[: len(value) // 2], value + bytes(8), flip(rng, value))),
+        )
+    if rng.random() < 0.2:
+        fields.insert(rng.randrange(len(fields)), rng.choice(fields))
+    if rng.random() < 0.1:
+        del fields[rng.randrange(len(fields))]
+    return b"".join(_field(*field) for field in fields)
+
+
+def _inside(value: bytes) -> bytes:
+    """The value where it is a message itself."""
+    try:
+        return value if list(_fields(value)) else b""
+    except (ValueError, IndexError):
+        return b""
+
+
+def _fields(content: bytes) -> Iterator[Field]:
+    place = 0
+
+    def number() -> int:
+        nonlocal place
+        value = shift = 0
+        while True:
+            value |= (content[place] & 127) << shift
+            place, shift = place + 1, shift + 7
+            if content[place - 1] < 128:
+                return value
+
+    while place < len(content):
+        key = number()
+        if not key >> 3 or key & 7 not in (0, 2, *FIXED):
+            raise ValueError("no field")
+        if key & 7 == 0:
+            yield key >> 3, 0, number()
+            continue
+        length = number() if key & 7 == 2 else FIXED[key & 7]
+        if place + length > len(content):
+            raise ValueError("cut off")
+        yield key >> 3, key & 7, content[place : place + length]
+        place += length
+
+
+def _field(number: int, wire: int, value: int | bytes) -> bytes:
+    def varint(n: int) -> bytes:
+        n &= (1 << 64) - 1
+        parts = []
+        while n > 127:
+            parts.append(n & 127 | 128)
+            n >>= 7
+        return bytes([*parts, n])
+
+    key = varint(number << 3 | wire)
+    if isinstance(value, int):
+        return key + varint(value)
+    return key + (varint(len(value)) if wire == 2 else b"") + value
+
+
 _AWARE: dict[str, Mutator] = {
-    "hdf5": hdf5, "zip": archive, "npy": array, "png": picture, "json": tree, "text": text,
+    "hdf5": hdf5, "message": message, "zip": archive, "npy": array, "png": picture, "json": tree, "text": text,
 }  # fmt: skip

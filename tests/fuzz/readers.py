@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from tests import event_files
+from tests import event_files, onnx_files
 from tests.fuzz.mutators import Sample
 from tests.netx_files import CUBA, FLATTEN, RF, SDNN, conv, dense, weights, write_net
 
@@ -149,6 +149,34 @@ def read_pt2(folder: Path) -> object:
     from neurodeploy.frontends import pt2
 
     return pt2.load(folder / "net.pt2")
+
+
+def write_onnx(folder: Path) -> None:
+    """A perceptron, and a convolution whose numbers lie beside the file."""
+    import onnx
+
+    for name in "ab":
+        (folder / name).mkdir()
+    onnx_files.perceptron(folder / "a" / "net.onnx")
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(2, 1, 3, 3)).astype(np.float32), "n": np.array([0, -1])}
+    nodes = [
+        ("Conv", ("x", "w"), ("c",), {"pads": [1, 1, 1, 1]}),
+        ("MaxPool", ("c",), ("m",), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Shape", ("m",), ("s",), {}),
+        ("Reshape", ("m", "n"), ("y",), {}),
+    ]
+    model = onnx_files.model(nodes, {"x": (np.float32, ("batch", 1, 4, 4))}, constants=weights)
+    kept = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
+    onnx.save(model, str(folder / "b" / "net.onnx"), **kept)
+
+
+def read_onnx(folder: Path) -> object:
+    """Until torch has the program."""
+    from neurodeploy.frontends.onnx import network, read
+
+    file = read.load(folder / "net.onnx")
+    return network.program(file, network.sized(file, None, (), "net.onnx"), "net.onnx")
 
 
 # --- build folders -----------------------------------------------------------------------------------------------
@@ -533,5 +561,6 @@ READERS = {
         FileReader("weights", write_weights, read_weights, heavy=True),
         FileReader("hf", write_hf, read_hf, heavy=True),
         FileReader("pt2", write_pt2, read_pt2, heavy=True),
+        FileReader("onnx", write_onnx, read_onnx, heavy=True),
     )
 }

@@ -42,7 +42,7 @@ class LibraryOptions(BaseModel):
 
 
 class TextOptions(BaseModel):
-    """How texts become the token ids that a network takes; of ``py:`` and ``.pt2`` models as of libraries."""
+    """How texts become the token ids that a network takes; of ``py:``, ``.pt2``, ``.onnx`` as of libraries."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,7 +52,7 @@ class TextOptions(BaseModel):
 
 
 class ModuleOptions(TextOptions):
-    """What modules of a user take, and ``.pt2`` files of them: which result is read, what texts are filled up with."""
+    """What modules of a user take, and files of them: which result is read, what texts are filled up with."""
 
     output: str = Field(
         default="",
@@ -66,7 +66,7 @@ class ModuleOptions(TextOptions):
 
 
 class ExportOptions(ModuleOptions):
-    """What ``.pt2`` files take from the table ``reader``."""
+    """What ``.pt2`` and ``.onnx`` files take from the table ``reader``."""
 
     inputs: str = Field(
         default="",

@@ -21,7 +21,7 @@ def first(graph: Graph, reference: Reference, raw: Array, x: Array, ticks: int) 
     """
     names = [node.name for node in graph if not isinstance(node, (Const, Input))]
     trace = run(graph, x, record=names)
-    tolerance = TOLERANCE["float64" if reference.dtype.itemsize == 8 else "float32"]
+    tolerance = TOLERANCE[reference.precision]
     reference.from_rest()
     copies = reference.batch or 1
     frames = reference.frames(reference.seen(np.repeat(raw, copies, axis=0)), ticks, graph.input.per_tick)

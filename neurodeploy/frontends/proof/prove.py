@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
+import torch
 
 from ...array import Array
 from ...errors import ImportModelError, Problem, first_line
@@ -88,16 +89,13 @@ class _Proof:
                 try:
                     outcome, rows = self._settled()
                     if outcome.difference is None:
-                        return outcome, self._precision()
+                        return outcome, self.reference.precision
                     problem, single = self._problem(outcome.difference, rows), self._single()
                 except causes.RAISED as error:
                     problem, single = problem or self._fails(error), precise
             if not single:
                 break
         raise ImportModelError(problem or [])
-
-    def _precision(self) -> str:
-        return "float64" if self.reference.dtype.itemsize == 8 else "float32"
 
     def _settled(self) -> tuple[Outcome, slice]:
         """As :meth:`_compared`; where that differs, on those inputs alone of which the module's answer is no accident.
@@ -117,17 +115,17 @@ class _Proof:
     def _steady(self) -> Array:
         """Of which inputs the module's own answer stays when they change by what rounding changes."""
         own = self.reference.run(self.raw, self.ticks, self.per_tick).outputs
-        reach = SHAKEN * np.finfo(self._precision()).eps * max(1.0, float(np.abs(self.raw).max()))
+        reach = SHAKEN * torch.finfo(self.reference.dtype).eps * max(1.0, float(np.abs(self.raw).max()))
         noise = np.random.default_rng(0).uniform(-reach, reach, self.raw.shape)
         off, scale = apart(self.reference.run(self.raw + noise, self.ticks, self.per_tick).outputs, own)
-        far = off > TOLERANCE[self._precision()] * scale
+        far = off > TOLERANCE[self.reference.precision] * scale
         steady: Array = ~far.any(axis=(0, *range(2, far.ndim)))
         return steady
 
     def _compared(self) -> tuple[Outcome, slice]:
         """All outcomes as one, and the rows of the batch that differed first."""
         comparison, total = (
-            Comparison(self.simple, self.x(), self._precision(), self.reference.leaves),
+            Comparison(self.simple, self.x(), self.reference.precision, self.reference.leaves),
             Outcome(),
         )
         self.reference.hear(comparison.populations.values())
@@ -172,7 +170,9 @@ class _Proof:
         what = "" if found.node else "a read-out is "
         shown = f"{what}{found.found:.9g} instead of {found.wanted:.9g} at tick {tick}, index {found.index}"
         fixes = (*(f"likely: {text}" for text in likely), SWITCH)
-        return Problem("ND140", cause, where, shown, f"equal within {TOLERANCE[self._precision()]:g}", fixes)
+        return Problem(
+            "ND140", cause, where, shown, f"equal within {TOLERANCE[self.reference.precision]:g}", fixes
+        )
 
     def _place(self, found: Difference, at: int) -> tuple[str, int]:
         """The first node that differs, for people, and the tick."""

@@ -63,6 +63,11 @@ class Reference:
         self.leaves = {path: part for path, part in module.named_modules() if _known_neuron(part)}
         self.heard = dict(self.leaves)
 
+    @property
+    def precision(self) -> str:
+        """The numbers in which it is computed, as the tolerances of :mod:`.compare` call them."""
+        return "float64" if self.dtype.itemsize == 8 else "float32"
+
     @contextmanager
     def visiting(self, precise: bool = True) -> Iterator[None]:
         """The module in evaluation mode, in double precision if ``precise`` and not large, else in single."""

@@ -55,6 +55,73 @@ def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(body)
 
 
+def proto(*fields: tuple[int, int | str | bytes]) -> bytes:
+    """A message of Google's protocol buffers: numbers of fields, with a number or what has a length."""
+
+    def number(value: int) -> bytes:
+        value &= (1 << 64) - 1
+        parts = []
+        while value > 127:
+            parts.append(value & 127 | 128)
+            value >>= 7
+        return bytes([*parts, value])
+
+    def part(key: int, value: int | str | bytes) -> bytes:
+        if isinstance(value, int):
+            return number(key << 3) + number(value)
+        content = value.encode() if isinstance(value, str) else value
+        return number(key << 3 | 2) + number(len(content)) + content
+
+    return b"".join(part(key, value) for key, value in fields)
+
+
+def onnx() -> Iterator[tuple[str, bytes]]:
+    """Networks of ONNX that ask for more than they may."""
+    x = (
+        11,
+        proto((1, "x"), (2, proto((1, proto((1, 1), (2, proto((1, proto((1, 2))), (1, proto((1, 4)))))))))),
+    )
+
+    def node(op: str, inputs: str, output: str, *more: tuple[int, int | str | bytes]) -> tuple[int, bytes]:
+        return 1, proto(*((1, name) for name in inputs.split()), (2, output), (3, op), (4, op), *more)
+
+    def model(*fields: tuple[int, int | str | bytes], opset: int = 17) -> bytes:
+        graph = proto((2, "g"), x, (12, proto((1, "y"))), *fields)
+        return proto((1, 8), (7, graph), (8, proto((2, opset))))
+
+    def elsewhere(place: str, **more: str) -> bytes:
+        table = {"location": place, **more}
+        stored = [(13, proto((1, key), (2, text))) for key, text in table.items()]
+        tensor = proto((1, 4), (2, 1), (8, "w"), *stored, (14, 1))
+        return model((5, tensor), node("Add", "x w", "y"))
+
+    def sizes(*numbers: int) -> tuple[int, bytes]:
+        body = struct.pack(f"<{len(numbers)}q", *numbers)
+        return 5, proto((1, len(numbers)), (2, 7), (8, "n"), (9, body))
+
+    huge = proto((1, 1 << 40), (1, 1 << 40), (2, 1), (8, "w"), (9, bytes(8)))
+    negative = proto((1, -4), (2, 1), (8, "w"), (9, bytes(16)))
+    again = proto((1, "body"), (6, proto((2, "g"))), (20, 5))
+    yield "onnx/parent/net.onnx", elsewhere("../net.onnx")
+    yield "onnx/root/net.onnx", elsewhere("/dev/zero")
+    yield "onnx/itself/net.onnx", elsewhere("net.onnx", offset="-9", length="99999999999")
+    yield "onnx/absent/net.onnx", elsewhere("weights")
+    yield "onnx/huge/net.onnx", model((5, huge), node("Add", "x w", "y"))
+    yield "onnx/negative/net.onnx", model((5, negative), node("Add", "x w", "y"))
+    yield (
+        "onnx/filled/net.onnx",
+        model(sizes(1 << 40, 4), node("ConstantOfShape", "n", "c"), node("Add", "x c", "y")),
+    )
+    yield "onnx/expanded/net.onnx", model(sizes(1 << 40, 2, 4), node("Expand", "x n", "y"))
+    yield "onnx/repeated/net.onnx", model(sizes(1 << 31, 1 << 31), node("Tile", "x n", "y"))
+    yield "onnx/padded/net.onnx", model(sizes(0, 0, 1 << 50, 0), node("Pad", "x n", "y"))
+    yield "onnx/loop/net.onnx", model(node("Loop", "x x", "y", (5, again)))
+    yield "onnx/circle/net.onnx", model(node("Add", "x z", "y"), node("Add", "x y", "z"))
+    yield "onnx/foreign/net.onnx", model(node("PyOp", "x", "y", (7, "ai.onnx.contrib")))
+    yield "onnx/future/net.onnx", model(node("Relu", "x", "y"), opset=999)
+    yield "onnx/pickled/net.onnx", pickle.dumps(Trap(), 2)
+
+
 def hdf5(fill: Any) -> bytes:
     """An HDF5 file, made in memory."""
     buffer = io.BytesIO()
@@ -194,6 +261,7 @@ def files() -> Iterator[tuple[str, bytes]]:
     yield "weights/pickled/w.pt", pickle.dumps({"a": Trap()}, 2)
     yield "weights/beyond/w.safetensors", struct.pack("<Q", 1 << 62) + b"{}"
     yield "pt2/pickled/net.pt2", pickle.dumps(Trap(), 2)
+    yield from onnx()
 
 
 if __name__ == "__main__":

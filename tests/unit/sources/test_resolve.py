@@ -66,25 +66,18 @@ def test_unknown_names_come_with_the_nearest() -> None:
     assert "use model 'digits-vit'" in text
 
 
-@pytest.mark.parametrize("text", ["no/such/file.pt2", "nothing.h5", "some/folder/", "py:module", "py::f"])
+@pytest.mark.parametrize(
+    "text", ["no/such/file.pt2", "no/such/file.onnx", "nothing.h5", "some/folder/", "py:module", "py::f"]
+)
 def test_nothing_there(text: str) -> None:
     assert problem_of(text)[:2] == (UsageError, "ND110")
 
 
-@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors", ".onnx"])
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".safetensors"])
 def test_foreign_kinds_say_what_to_do(suffix: str) -> None:
     kind, code, text = problem_of(f"weights{suffix}")
     assert (kind, code) == (UsageError, "ND106")
     assert "fix:" in text
-
-
-def test_formats_that_are_not_read_yet_say_what_is(tmp_path: Path) -> None:
-    (tmp_path / "net.onnx").write_bytes(b"a network")
-    kind, code, text = problem_of(str(tmp_path / "net.onnx"))
-    assert (kind, code) == (UsageError, "ND106")
-    assert (
-        "a .onnx file is not read by this version yet" in text and ".pt2, " in text and "program.h5" in text
-    )
 
 
 # --- files of other tools ----------------------------------------------------------------------------------------
@@ -141,7 +134,7 @@ def test_reader_options_of_a_model_that_no_reader_reads(text: str) -> None:
     assert (kind, code) == (UsageError, "ND120") and "--set reader.skip_layers" in said
 
 
-@pytest.mark.parametrize("text", ["py:module:factory", "net.pt2"])
+@pytest.mark.parametrize("text", ["py:module:factory", "net.pt2", "net.onnx"])
 def test_torch_code_takes_options_of_texts_alone(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         resolve.resolve(text, reader={"skip_layers": 1, "tokenizer": 3})
