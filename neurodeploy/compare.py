@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,9 @@ class Verification:
             return f"executions DIFFER at {self.divergence}"
         told = f"{' = '.join(self.backends)} on {self.samples} samples: {len(self.nodes)} nodes, every tick"
         return ", ".join(filter(None, (told, self.cut, self.sampled)))
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # in a notebook, instead of every node
 
     def require(self) -> Verification:
         """Itself if equal, else VerifyError (ND650, or ND651 where only the order of samples differed)."""

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from . import handed
 from .errors import Problem, UsageError, unknown_name
+from .files import alike
 from .limits import MOST_TICKS, MOST_TOML
 
 if sys.version_info >= (3, 11):
@@ -155,7 +156,10 @@ class BuildConfig(_Table):
 
 
 def _slug(text: str) -> str:
-    """A model or target string as part of a folder name."""
+    """A model or target string as part of a folder name; of a hash as much as keeps folders apart."""
+    if handed.named(text):
+        name, _, found = Path(text.removeprefix(handed.PREFIX)).stem.rpartition("-")
+        text = f"{name}-{found[:8]}"
     stem = Path(text).stem if text.endswith((".toml", ".pt2", ".onnx", ".nir", ".net", ".h5")) else text
     return "".join(c if c.isalnum() or c in "-_." else "-" for c in stem) or "model"
 
@@ -219,8 +223,8 @@ def read_toml(path: Path, code: str = "ND906", kind: str = "config") -> dict[str
             raise ValueError(f"more than {MOST_TOML} bytes")
         return tomllib.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        cause = f"the {kind} file cannot be used"
-        raise UsageError(Problem(code, cause, str(path), _unreadable(error), "a TOML file")) from error
+        cause, fixes = f"the {kind} file cannot be used", alike(path) if not path.exists() else ()
+        raise UsageError(Problem(code, cause, str(path), _unreadable(error), "a TOML file", fixes)) from error
 
 
 def _unreadable(error: Exception) -> str:

@@ -73,6 +73,10 @@ class NeurodeployError(Exception):
     def __str__(self) -> str:
         return "\n".join(str(p) for p in self.problems)
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows instead of a traceback, as the command line does: ``where`` names the place."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(NeurodeployError):
     """A wrong name, key, flag or file on the command line or in a config (exit 2)."""
@@ -135,9 +139,9 @@ def first_line(error: BaseException) -> str:
 MOST_NAMES = 20  # known names that a message lists before it keeps to the nearest
 
 
-def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """The known names that look most like a mistyped one, best first (at most three)."""
-    return tuple(difflib.get_close_matches(name, list(known), n=3, cutoff=0.4))
+def nearest(name: str, known: Iterable[str], alike: float = 0.4) -> tuple[str, ...]:
+    """The known names that look most like a mistyped one, best first (at most three); ``alike``: how much, 0 .. 1."""
+    return tuple(difflib.get_close_matches(name, list(known), n=3, cutoff=alike))
 
 
 def unknown_name(code: str, kind: str, name: str, known: Iterable[str], where: str = "") -> Problem:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import EnvironmentProblem, Problem
+from .errors import EnvironmentProblem, Problem, nearest
 
 _FREE = "free some space, or write elsewhere with --out"
 _PERMIT = "check the permissions, or write elsewhere with --out"
@@ -37,6 +37,15 @@ def typed(path: Path | str = "") -> Iterator[None]:
         yield
     except OSError as error:
         raise io_problem(error, path) from error
+
+
+def alike(path: Path) -> tuple[str, ...]:
+    """Fixes for a path that is not there: what lies in its folder under a name that looks like it."""
+    try:
+        near = nearest(path.name, (one.name for one in path.parent.iterdir()), 0.7)
+    except OSError:
+        return ()
+    return tuple(f"use {path.parent / name}" for name in near)
 
 
 def digest(path: Path) -> str:

@@ -17,6 +17,8 @@ from .sources.resolve import formats
 FILE = "neurodeploy.toml"
 #: suffixes of files that may hold data, in the order in which they are proposed
 DATA = (".npz", ".csv", ".jsonl")
+#: what a folder holds that a build wrote, whatever its name: nothing in it is a user's
+MADE = ("build.toml", "program.h5")
 #: keys that a first config says; all others stand below, commented out, as they are without a word
 SAID = ("model", "target", "data")
 
@@ -76,9 +78,11 @@ def found_data(folder: Path) -> Iterator[str]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Files of a folder and of the folders in it, in the order of their names."""
+    """Files of a folder and of the folders in it, in the order of their names; none of what a build wrote."""
     found = [path for level in ("*", "*/*") for path in sorted(folder.glob(level))]
-    return [path for path in found if path.is_file() and not any(map(_hidden, path.parts))][:MOST_FILES]
+    built = {path.parent for path in found if path.name in MADE}
+    own = (path for path in found if path.parent not in built and not any(map(_hidden, path.parts)))
+    return [path for path in own if path.is_file()][:MOST_FILES]
 
 
 def _hidden(part: str) -> bool:

@@ -85,7 +85,9 @@ class Build:
             [f"{units.percent(correct)} of {found['accuracy']['samples']}"] if correct is not None else []
         )
         known = ((energy["nominal"], "uJ"), (time["nominal"], "ms"))
-        return facts + [units.quantity(value, unit) for value, unit in known if value is not None]
+        facts += [units.quantity(value, unit) for value, unit in known if value is not None]
+        codes = " ".join(dict.fromkeys(problem.code for problem in self.warnings))
+        return facts + [f"warnings {codes}"] * bool(codes)
 
 
 def _table(rows: Sequence[Report]) -> Table:

@@ -19,8 +19,8 @@ STAGE_NAMES = ("import", "convert", "calibrate", "quantize", "map", "evaluate", 
 class Event:
     """Something a user may want to see while a build runs.
 
-    ``begin`` carries the facts to print first; a stage comes as ``start``, any number of ``progress`` (samples that are
-    ``done``, ``of`` so many) and ``finish`` with its time and headline fact.
+    ``begin`` carries the facts to print first; a stage comes as ``start``, any number of ``progress`` (so much is
+    ``done``, ``of`` so much, in a ``unit`` such as samples) and ``finish`` with its time and headline fact.
     """
 
     kind: Literal["begin", "start", "progress", "finish"]
@@ -29,6 +29,7 @@ class Event:
     total: int = len(STAGE_NAMES)
     done: int = 0
     of: int = 0
+    unit: str = ""
     seconds: float = 0.0
     fact: str = ""
     facts: tuple[tuple[str, str], ...] = ()
@@ -36,7 +37,10 @@ class Event:
     def __str__(self) -> str:
         if self.kind == "begin":
             return "\n".join(f"{label:<9} {text}" for label, text in self.facts)
-        return f"[{self.index}/{self.total}] {self.stage:<10} {self.fact}  {self.seconds:.1f} s"
+        stage = f"[{self.index}/{self.total}] {self.stage:<10}"
+        if self.kind == "finish":
+            return f"{stage} {self.fact}  {self.seconds:.1f} s"
+        return f"{stage} {self.done} of {self.of} {self.unit}" if self.kind == "progress" else f"{stage} ..."
 
 
 Listener = Callable[[Event], None]
@@ -58,9 +62,9 @@ class Log:
         """A stage begins."""
         self._pass_on(Event("start", name, STAGE_NAMES.index(name) + 1))
 
-    def advance(self, name: str, done: int, of: int) -> None:
+    def advance(self, name: str, done: int, of: int, unit: str = "samples") -> None:
         """A stage has come this far."""
-        self._pass_on(Event("progress", name, STAGE_NAMES.index(name) + 1, done=done, of=of))
+        self._pass_on(Event("progress", name, STAGE_NAMES.index(name) + 1, done=done, of=of, unit=unit))
 
     def finish(self, name: str, seconds: float, fact: str) -> None:
         """A stage is done."""

@@ -15,6 +15,7 @@ from typing import Any
 from .. import artifact, compare, config, encoders, files, handed, report
 from ..config import BuildConfig
 from ..convert import require as require_method
+from ..counted import listening
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
 from ..interrupts import heed
 from ..mapping.objectives._base import OBJECTIVES
@@ -173,7 +174,8 @@ def _run_stages(
         heed()
         log.start(name)
         began = time.perf_counter()
-        results = results.with_(result := next(made))
+        with listening(partial(log.advance, name)):
+            results = results.with_(result := next(made))
         timed.append(report.Stage(name=name, seconds=time.perf_counter() - began, fact=result.fact))
         if isinstance(result, Imported):
             log.begin(_facts(result, target))

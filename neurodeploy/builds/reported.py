@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from .. import report
+from .. import evaluation, report
+from ..array import Array
 from ..backends import described
 from ..errors import Problem
+from ..inputs.samples import tokens
+from ..inputs.texts import spelling
 from ..mapping.grades import grades
 from ..sampled import Sampled, counted
 from ..target import Target
+from .answered import LETTERS, picture
 from .converted import Converted
 from .evaluated import Evaluated
 from .imported import Imported
@@ -36,11 +41,33 @@ def report_inputs(
         classes=found.data.classes if found.data else (),
         sampled=verified.sampled or _unverified(mapped),
         saturations=evaluated.saturations, grades=grades(mapped.graph, target), raster=sample,
-        raster_sample=f"first {drawn} sample of the estimate" if sample else "", stimulus=found.stimulus.facts(),
+        raster_sample=f"first {drawn} sample of the estimate" if sample else "",
+        raster_seen=seen(found, priced) if sample else None, stimulus=found.stimulus.facts(),
         import_check=found.check.as_dict() if found.check else {}, unchecked=found.unchecked,
         lava=in_lava, warnings=results.warnings, stages=tuple(stages), provenance=provenance,
         reasons={**results.reasons, **reasons},
     )  # fmt: skip
+
+
+def seen(found: Imported, priced: Priced) -> report.Seen | None:
+    """The sample of the raster: the first of the estimate."""
+    counts = priced.assessment.counts
+    if counts is None:
+        return None
+    images, labels = found.stimulus.measurement(counts.samples)
+    shown = _shown(found, images[0])
+    each = found.graph.input.per_tick and tokens(found.graph) is not None  # an answer for each token
+    if labels is None or each or evaluation.pictured(found.graph, found.data):
+        return shown
+    said = evaluation.predictions(priced.trace.outputs[:, :1])[-1, 0]
+    return replace(shown, label=int(labels[0]), said=int(said))
+
+
+def _shown(found: Imported, raw: Array) -> report.Seen:
+    """What a raw input looks like, or reads like."""
+    if tokens(found.graph) is not None:
+        return report.Seen(text=spelling(found.tokenizer)(raw)[:LETTERS])
+    return report.Seen(picture=picture(raw, found.data.levels if found.data else int(raw.max(initial=1))))
 
 
 def _unverified(mapped: Mapped) -> str:

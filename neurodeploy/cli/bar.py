@@ -1,4 +1,4 @@
-"""A bar on stderr while something runs: how many samples of all, how many a second, and the time that is left."""
+"""A bar on stderr while something runs: how much of all, how much a second, and the time that is left."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Bar:
         self.task: Any = None
         self.lines = lines
         self.began = self.told = time.monotonic()
+        self.counts: tuple[int, str] = 0, ""
 
     def __enter__(self) -> Bar:
         if sys.stderr.isatty() and not screen.quiet and screen.rich:
@@ -42,13 +43,17 @@ class Bar:
     def begin(self, name: str) -> None:
         """Something starts; how much it is will be told."""
         self.began = self.told = time.monotonic()
+        self.counts = 0, ""
         if self.bar is not None:
             self.task = self.bar.add_task(name.replace("[", "\\["), total=None, said="")
 
-    def advance(self, done: int, of: int) -> None:
-        """So many samples of all are done."""
-        now = time.monotonic()
-        said = told(done, of, now - self.began)
+    def advance(self, done: int, of: int, unit: str = "samples") -> None:
+        """So much of all is done; another unit, or less of it than before, is other work with a pace of its own."""
+        now, (before, counted) = time.monotonic(), self.counts
+        if counted and (unit != counted or done < before):
+            self.began = now
+        self.counts = done, unit
+        said = told(done, of, now - self.began, unit)
         if self.bar is not None:
             if self.task is None:
                 self.begin("")
@@ -71,8 +76,8 @@ class Bar:
             screen.note(text)
 
 
-def told(done: int, of: int, seconds: float) -> str:
+def told(done: int, of: int, seconds: float, unit: str = "samples") -> str:
     """How far, how fast, and how long yet."""
     rate = done / seconds if seconds > 0 else 0.0
     left = f", {(of - done) / rate:.0f} s left" if rate and done < of else ""
-    return f"{done} of {of} samples, {rate:.{0 if rate >= 10 else 1}f}/s{left}"
+    return f"{done} of {of} {unit}, {rate:.{0 if rate >= 10 else 1}f}/s{left}"

@@ -97,6 +97,6 @@ def _show(bar: Bar, event: Event) -> None:
     if event.kind == "start":
         bar.begin(f"[{event.index}/{event.total}] {event.stage}")
     elif event.kind == "progress":
-        bar.advance(event.done, event.of)
+        bar.advance(event.done, event.of, event.unit)
     elif event.kind == "finish":
         bar.end()

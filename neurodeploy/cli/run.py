@@ -62,7 +62,8 @@ def run(
         )
     else:
         shown = " ".join(map(str, classes[:20])) + (" ..." if samples > 20 else "")
-        screen.out(f"{samples} samples, {ticks} ticks, largest read-out at {shown}\n{output}")
+        counted = f"{samples} sample{'s' * (samples != 1)}, {ticks} tick{'s' * (ticks != 1)}"
+        screen.out(f"{counted}, largest read-out at {shown}\n{output}")
         for name, place in places.items():
             screen.out(f"{place}  {name}, {tuple(values[name].shape)}")
         screen.warnings(warnings)

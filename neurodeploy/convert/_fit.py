@@ -20,6 +20,7 @@ import numpy as np
 
 from ..array import Array
 from ..calibrate import MOST_HELD
+from ..counted import tell
 from ..ir import interp
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Node, Synapse
@@ -45,8 +46,8 @@ def corrected(source: Graph, spiking: Graph, samples: Array, correct: Correct) -
         changed[node.name] = _fitted(node, args[0].mean(axis=0), floats.value(node.name), correct)
         return changed[node.name]
 
-    for _ in interp.run_by_node(spiking, x, revised):
-        pass
+    for done, _ in enumerate(interp.run_by_node(spiking, x, revised), 1):
+        tell(done, len(spiking.nodes), "nodes corrected")
     return replace(spiking, nodes={**spiking.nodes, **changed})
 
 

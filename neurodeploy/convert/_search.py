@@ -25,6 +25,7 @@ import numpy as np
 
 from ..array import Array
 from ..calibrate import batch_size, batches
+from ..counted import tell
 from ..ir import interp
 from ..ir.graph import Graph
 from ..ir.nodes import Neuron, Product, Synapse
@@ -105,6 +106,7 @@ def search(
             if candidate == best:
                 continue
             found, ran = judge(build(candidate), chooses, truth), ran + 1
+            tell(ran, plan.evaluations, "candidates")
             if plan.loss(found) < plan.loss(score):
                 best, score = candidate, found
         if score == before:

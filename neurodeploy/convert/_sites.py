@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..array import Array
 from ..calibrate import batch_size, batches
+from ..counted import tell
 from ..errors import ConvertError, Problem
 from ..ir import codes, interp
 from ..ir.graph import Builder, Graph, prune
@@ -189,7 +191,7 @@ def see_sites(
     Where a sample is large there are fewer, as many as :func:`~neurodeploy.calibrate.batch_size` says of the graph.
     Raises ConvertError ND306, after each batch, for sites whose values are not finite; ``see`` does not see these.
     """
-    for batch in batches(samples, batch_size(graph)):
+    for batch in batches(samples, batch_size(graph), partial(tell, unit="samples")):
         broken: list[str] = []
 
         def observe(name: str, value: Array, broken: list[str] = broken, batch: Array = batch) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Problem, UsageError
+from ..files import alike
 
 #: No file may unpack to more than this: a few kilobytes can claim terabytes.
 MAX_BYTES = 8 << 30
@@ -34,8 +35,8 @@ def foreign(where: str, found: str, limit: str, *fixes: str) -> UsageError:
 def require_content(path: Path) -> None:
     """Refuse a path that is not there or a file that is empty."""
     if not path.exists():
-        fix = "check the path or --data"
-        raise refuse("ND920", "no such data file or folder", str(path), "nothing", "", fix)
+        fixes = alike(path) or ("check the path or --data",)
+        raise refuse("ND920", "no such data file or folder", str(path), "nothing", "", *fixes)
     if path.is_file() and path.stat().st_size == 0:
         raise refuse("ND921", "the data file is empty", str(path), "0 bytes", "at least one image")
 
@@ -62,14 +63,17 @@ def checked_labels(labels: NDArray[Any], classes: int, where: str) -> NDArray[np
     """Labels as int64 (N,), after refusing none at all, another shape or type, and any outside 0 .. classes-1."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         found = f"{labels.dtype} of shape {labels.shape}"
-        raise refuse("ND925", "labels are not one integer per image", where, found, "integers of shape (N,)")
+        fix = "y.argmax(axis=1)" if labels.ndim == 2 else "y.astype(int)" if labels.dtype.kind == "f" else ""
+        cause, limit = "labels are not one integer per image", "integers of shape (N,)"
+        raise refuse("ND925", cause, where, found, limit, *filter(None, (fix,)))
     if not len(labels):
         raise refuse("ND921", "the split holds no image", where, "0 labels", "at least one image")
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):
         found = f"label {labels[wrong[0]]} at position {wrong[0]}, {len(wrong)} in all"
         cause = "a label is outside the classes of the data set"
-        raise refuse("ND925", cause, where, found, f"0 .. {classes - 1}")
+        limit = f"0 .. {classes - 1}" if classes < np.iinfo(np.int32).max else "0, 1, 2, ..."
+        raise refuse("ND925", cause, where, found, limit)
     return labels.astype(np.int64)
 
 

@@ -74,5 +74,7 @@ def load(spec: str, options: Mapping[str, Any] = NONE) -> DataSet:
         if not _usable(spec) or not (Path(spec).exists() or any(mark in spec for mark in "/\\.")):
             raise UsageError(unknown_name("ND907", "data set", spec, names()))
         require_content(Path(spec))
+    if Path(spec).is_dir() and not any(Path(spec).iterdir()):
+        raise foreign(spec, "an empty folder", "images or recordings, in a subfolder for each class")
     known = "; ".join(member.title for member in DATASETS.values())
     raise foreign(spec, Path(spec).suffix or "no known layout", known)

@@ -129,13 +129,36 @@ def _pair(
 
 def _images(raw: NDArray[np.generic], levels: int, ticks: int, as_is: int, where: str) -> Images:
     if raw.dtype.kind not in "iu":
-        fix = "store whole pixel levels: round(x * 255) as uint8"
-        raise _checks.refuse("ND924", "pixels are not integers", where, str(raw.dtype), "uint8", fix)
+        raise _checks.refuse("ND924", "pixels are not integers", where, *_no_levels(raw, levels))
     values = _arranged(raw, ticks, as_is, where)
     if values.size and not 0 <= int(values.min()) <= int(values.max()) <= levels:
         found = f"{values.min()} .. {values.max()}"
-        raise _checks.refuse("ND924", "pixels are outside the value range", where, found, f"0 .. {levels}")
+        fix = f"store whole levels 0 .. {levels}" + ", or their largest as levels=, at most 255" * (
+            levels < 255
+        )
+        raise _checks.refuse(
+            "ND924", "pixels are outside the value range", where, found, f"0 .. {levels}", fix
+        )
     return values.astype(np.uint8)
+
+
+def _no_levels(raw: NDArray[np.generic], levels: int) -> tuple[str, str, str]:
+    """What was found, the limit and the fix for pixels of another kind."""
+    if raw.dtype.kind != "f" or not raw.size:
+        return str(raw.dtype), "uint8", f"store whole pixel levels: (x * {levels}).astype(numpy.uint8)"
+    if not np.isfinite(values := raw.astype(np.float64)).all():
+        bad = int((~np.isfinite(values)).sum())
+        return f"{raw.dtype}, {bad} NaN or infinite", "uint8", "leave out the samples that hold them"
+    low, high = float(values.min()), float(values.max())
+    scaled = (
+        f"x * {levels}"
+        if 0 <= low <= high <= 1
+        else "x"
+        if 0 <= low <= high <= levels
+        else "(x - low) / step"
+    )
+    fix = f"store whole pixel levels: numpy.rint({scaled}).astype(numpy.uint8)"
+    return f"{raw.dtype}, {low:.4g} .. {high:.4g}", "uint8", fix
 
 
 def _arranged(raw: NDArray[np.generic], ticks: int, as_is: int, where: str) -> Integers:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from ..array import Array
 from ..errors import BackendError, Problem
@@ -24,6 +25,15 @@ class Progress:
     found: Tally
     samples: int
     seconds: float
+
+    def __str__(self) -> str:
+        found, part = self.found, f" of {self.samples}" * (self.found.samples < self.samples)
+        if found.correct:
+            return f"{found.correct[-1]} of {found.samples}{part} right ({found.accuracy:.1%}), {self.seconds:.1f} s"
+        return f"{found.samples}{part} samples, {self.seconds:.1f} s"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))  # in a notebook
 
     @property
     def samples_per_s(self) -> float:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..counted import counted
 from ..errors import ImportModelError, Problem
 from ..ir.graph import Graph, Header, prune
 from ..ir.micro_op import MICROCODE
@@ -88,7 +89,7 @@ def _graph(lowering: Lowering, traced: Traced, spec: InputSpec, readout: str) ->
     calls, values = fused(traced), {**traced.constants, traced.input: given}
     turns = Turns(traced, calls, values, lowering.array)
     program = _Program(lowering, known, values, Kinds(traced), turns)
-    for call in calls:
+    for call in counted(calls, "operators"):
         program.step(call)
     returned = _returned(traced.output, program.values)
     result = plain(next(iter(returned), None))

@@ -70,16 +70,31 @@ def _unusable(graph: Graph, x: Array) -> Problem | None:
     if not len(x):
         return Problem("ND601", "the input holds no sample", name, str(x.shape), "1 sample")
     if x.dtype.kind not in "iu":
-        scaled = "x" if known == (0, 1) or graph.input.per_tick else "x * levels"
-        cause, fix = "the input is not made of whole numbers", f"numpy.rint({scaled}).astype(numpy.int32)"
-        return Problem("ND606", cause, name, str(x.dtype), "integers", (fix,))
+        return Problem("ND606", "the input is not made of whole numbers", name, *_no_integers(x, known))
     low, high = int(x.min()), int(x.max())
     if known is not None and not known[0] <= low <= high <= known[1]:
         cause = "the input leaves the range that the network was built for"
-        return Problem("ND603", cause, name, f"{low} .. {high}", f"{known[0]} .. {known[1]}")
+        fix = "give the levels that the data of the build have, or build again with data of this range"
+        return Problem("ND603", cause, name, f"{low} .. {high}", f"{known[0]} .. {known[1]}", (fix,))
     if tokens(graph) is not None and (most := int(x.sum(axis=-1).max())) > 1:
         return Problem("ND603", "a token of the input has several ids", name, f"{most} ids", "one")
     return None
+
+
+def _no_integers(x: Array, known: tuple[int, int] | None) -> tuple[str, str, tuple[str, ...]]:
+    """What was found, the limit and the fix for numbers that are not integers."""
+    if x.dtype.kind == "f" and not np.isfinite(x).all():
+        bad = int((~np.isfinite(x)).sum())
+        return (
+            f"{x.dtype}, {bad} of {x.size} NaN or infinite",
+            "integers",
+            ("leave out the samples that hold them",),
+        )
+    unit = x.dtype.kind == "f" and -1 <= float(x.min()) <= float(x.max()) <= 1
+    scaled = f"x * {known[1]}" if unit and known is not None and known[0] == 0 and known[1] > 1 else "x"
+    found = f"{x.dtype}, {x.min():.4g} .. {x.max():.4g}" if x.dtype.kind == "f" else str(x.dtype)
+    limit = f"integers {known[0]} .. {known[1]}" if known is not None else "integers"
+    return found, limit, (f"numpy.rint({scaled}).astype(numpy.int32)",)
 
 
 def save_array(path: Path, array: Array) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..datasets import DataSet, Facts
+from ..datasets import DataSet, Facts, Split
 from ..errors import Problem, UsageError
 from ..ir.graph import Graph, raw_range
 from ..ir.nodes import Neuron
@@ -28,13 +28,16 @@ def require_fit(graph: Graph, data: DataSet) -> None:
     problems = misfits(graph, data)
     classes = graph.values[graph.output.name].shape.size
     if data.class_count > classes:
-        cause, fixes = (
-            "the data set has more classes than the network has outputs",
-            ("give other data with --data",),
-        )
+        cause = "the data set has more classes than the network has outputs"
+        from_one = data.class_count == classes + 1 and min(map(_least, (data.train, data.test))) == 1
+        fixes = ("count labels from 0: y - 1",) * from_one + ("give other data with --data",)
         problems.append(Problem("ND933", cause, data.source, str(data.class_count), str(classes), fixes))
     if problems:
         raise UsageError(problems)
+
+
+def _least(split: Split) -> int:
+    return int(split.labels.min())
 
 
 def misfits(graph: Graph, data: DataSet | Facts) -> list[Problem]:

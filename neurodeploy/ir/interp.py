@@ -185,7 +185,9 @@ def check_input(graph: Graph, x: Array, ticks: int | None = None) -> None:
     expected = input_shape(graph, ticks)
     if x.shape[1:] != expected:
         cause, limit = "the input has the wrong shape", f"(batch, {', '.join(map(str, expected))})"
-        raise SimulateError(Problem("ND601", cause, graph.input.name, str(x.shape), limit))
+        last = x.ndim == 4 and (x.shape[3], *x.shape[1:3]) == expected
+        fixes = ("channels come first: x.transpose(0, 3, 1, 2)",) * last
+        raise SimulateError(Problem("ND601", cause, graph.input.name, str(x.shape), limit, fixes))
 
 
 def _input(node: Input, args: list[Array], tick: _Tick) -> Array:

@@ -24,7 +24,7 @@ import numpy as np
 from .. import guarded
 from ..array import Array
 from ..errors import Problem, UsageError
-from ..files import write_bytes
+from ..files import alike, write_bytes
 from . import codec
 
 Found = TypeVar("Found")
@@ -177,7 +177,8 @@ def _require(path: Path, place: str, found: str, stated: str) -> None:
 def _open(path: Path) -> h5py.File:
     wanted = "a program.h5 that 'build' wrote"
     if not path.is_file():
-        raise _refuse("ND940", "no such artifact", path, "", "nothing", wanted)
+        fixes = _built(path) or ("neurodeploy build MODEL --out FOLDER",)
+        raise UsageError(Problem("ND940", "no such artifact", str(path), "nothing", wanted, fixes))
     if path.stat().st_size == 0:
         raise _refuse("ND940", "the artifact is empty", path, "", "0 bytes", wanted)
     try:
@@ -185,6 +186,12 @@ def _open(path: Path) -> h5py.File:
     except OSError as error:
         cause = "the artifact is truncated or not an HDF5 file"
         raise _refuse("ND941", cause, path, "", str(error)) from error
+
+
+def _built(path: Path) -> tuple[str, ...]:
+    """Fixes for an artifact that is not there: builds in the folder that was named, or folders named alike."""
+    inside = sorted(path.parent.glob(f"*/{path.name}"))[:3]
+    return tuple(f"use {found.parent}" for found in inside) or alike(path) or alike(path.parent)
 
 
 def _header(path: Path, file: h5py.File) -> dict[str, Any]:

@@ -22,7 +22,10 @@ def kept(module: Any, asked: BuildConfig, levels: Levels | None) -> str:
     """
     if not is_module(module):
         found, limit = type(module).__name__, "a torch.nn.Module, or a MODEL string"
-        raise UsageError(Problem("ND951", "the model is no torch module", found=found, limit=limit))
+        fixes = (f"call it: {module.__name__}()",) * callable(module) if hasattr(module, "__name__") else ()
+        raise UsageError(
+            Problem("ND951", "the model is no torch module", found=found, limit=limit, fixes=fixes)
+        )
     data = datasets.load(asked.data, asked.loader) if asked.data else None
     name = type(module).__name__
     over = levels if levels is not None and asked.scale is None and asked.offset is None else None

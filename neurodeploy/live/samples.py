@@ -187,7 +187,7 @@ def _pair(one: Any) -> Pair:
     xs, ys, size = [], [], 0
     for item in items:
         if not isinstance(item, (tuple, list)) or len(item) != 2:
-            raise _refused(f"items of {type(item).__name__}", "items of (sample, label)")
+            raise _refused(f"items of {type(item).__name__}", "items of (sample, label), or arrays (x, y)")
         x, y = _array(item[0]), _array(item[1])
         size += x.nbytes
         if size > MOST_BYTES:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ..array import Array
+from ..counted import counted
 from ..errors import Problem
 from ..ir.graph import Graph
 from ..ir.nodes import Synapse
@@ -132,7 +133,8 @@ def planned(
     groups = populations(graph)
     cutter = Cutter(graph, target, earlier)
     said = decided(given or Given(), groups, cutter)
-    coarsest = {g.name: said.tilings.get(g.name) or cutter.cut(g) for g in groups if not g.on_host}
+    cut = counted([g for g in groups if not g.on_host], "groups cut")
+    coarsest = {g.name: said.tilings.get(g.name) or cutter.cut(g) for g in cut}
     plan = cheapest(cutter, groups, coarsest, objective, said.tilings, most)
     places = said.places(pieces(plan.tilings, plan.flows)) if said.cores else {}
     shared = objective.compact and most.latency_ns is None
@@ -147,7 +149,8 @@ def placed(found: Planned, placement: str = PLACEMENT, seen: MappingABC[str, int
     plan, said, most, parts, hosted = found.plan, found.said, found.most, found.parts, found.hosted
     graph, target = plan.graph, plan.target
     spots = placing.around(hosted, plan.flows, target, found.kept)
-    cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in enumerate(hosted))
+    tiled = counted([*enumerate(hosted)], "cores filled")
+    cores = tuple(_core(i, [parts[p] for p in tiles], spots[i], target) for i, tiles in tiled)
     refused = partial(found.refused, seen=seen)
     problems = advised(refused(target), target, refused)
     problems += [*_overfull(plan.tilings, parts, said, target), *_shared(cores, target)]

@@ -9,6 +9,7 @@ from math import ceil
 import numpy as np
 
 from ..array import Array
+from ..counted import counted
 from ..price import barrier_ns
 from ..target import Target
 from .allotment import Ladders, allot
@@ -82,7 +83,7 @@ def cheapest(
     frame = _spans([group for group in groups if group.name in tilings], ticks)
     always = np.zeros((len(tilings), 1), dtype=np.int64), np.ones(1), np.zeros((len(tilings), 1), np.int64)
     idle = 0
-    for budget in _budgets(plan.cores, cores, target):
+    for budget in counted(_budgets(plan.cores, cores, target), "sizes of plan"):
         ladders.build(budget)
         before = rank(best)
         for steps, length, part in (frame, always):

@@ -12,6 +12,7 @@ import numpy as np
 from ..array import Array
 from ..calibrate import Ranges
 from ..convert._base import METHODS
+from ..counted import counted
 from ..errors import Problem, QuantizeError
 from ..ir import codes, fixed, intervals, levels
 from ..ir.graph import Builder, Graph
@@ -46,7 +47,7 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
         rows = wrong.items()
         raise QuantizeError([Problem("ND402", cause, p, f"{b} bits", "2 to 8 bits", fixes) for p, b in rows])
     walk = _Walk(graph, ranges, weight_bits)
-    for node in graph:
+    for node in counted([*graph], "nodes"):
         walk.visit(node)
     if walk.problems:
         raise QuantizeError(walk.problems)

@@ -3,9 +3,9 @@
 from .console import summary, text
 from .data import build
 from .files import PAGE, consistent, read, write
-from .inputs import Accuracy, BitTrue, ModelInfo, RasterRow, ReportInputs, Stage, raster
+from .inputs import Accuracy, BitTrue, ModelInfo, RasterRow, ReportInputs, Seen, Stage, raster
 
 __all__ = [
-    "PAGE", "Accuracy", "BitTrue", "ModelInfo", "RasterRow", "ReportInputs", "Stage", "build", "consistent", "raster",
-    "read", "summary", "text", "write",
+    "PAGE", "Accuracy", "BitTrue", "ModelInfo", "RasterRow", "ReportInputs", "Seen", "Stage", "build", "consistent",
+    "raster", "read", "summary", "text", "write",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 from ..cost.types import PARTS
 from ..price import OVERHEAD
 from . import units
+from .inputs import SHADES
 from .svg import (
     LABEL,
     WIDTH,
@@ -32,9 +33,11 @@ from .svg import (
 from .words import Json
 
 MOST_ROWS = 24
-MOST_LANES = 40
+MOST_POPULATIONS = 400
 MOST_BITS = 1024
-RASTER_COLUMNS = 880
+RASTER_COLUMNS, LANE = 512, 5
+#: of graded spikes, whose runs are short: columns of all lanes together, and of one at least
+MOST_CELLS, LEAST_COLUMNS = 20_000, 40
 IMAGE_GAP = 8
 #: which steps bear their number, by the room that one takes
 EVERY, ROOM_OF_A_NUMBER = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), 22
@@ -218,40 +221,50 @@ def over_ticks(values: list[float] | None, label: str) -> Safe | None:
     return drawing(width, height, label, *parts, min_width=300)
 
 
-def raster(report: Json) -> Safe | None:
-    """Spikes of one sample: per population one lane per tick, every mark a non-zero element at its index."""
-    found = report["raster"]["populations"]
-    shown = found[:MOST_LANES]
-    if not shown:
-        return None
-    left, lane, gap, y = LABEL, 5, 7, 6.0
-    parts: list[Safe] = []
+def raster(report: Json) -> list[Json]:
+    """Spikes of one sample, module by module: per population one lane per tick, a mark for each non-zero element."""
+    shown = report["raster"]["populations"][:MOST_POPULATIONS]
+    graded = sum(len(row["ticks"]) for row in shown if row["shades"])
+    columns = min(RASTER_COLUMNS, max(LEAST_COLUMNS, MOST_CELLS // max(graded, 1)))
+    groups: dict[str, list[Json]] = {}
     for row in shown:
-        high = lane * len(row["ticks"])
-        count = sum(len(tick) for tick in row["ticks"])
-        hint = f"{row['name']}: {count:,} spikes of {row['size']:,} elements in {len(row['ticks'])} ticks"
-        parts += [
-            rect(left, y, RASTER_COLUMNS, high, "lane", hint),
-            named(y + high / 2 + 4, row["name"], hint),
-        ]
-        for index, tick in enumerate(row["ticks"]):
-            parts.append(_lane(tick, row["size"], left, y + index * lane + lane / 2, lane - 1))
-        y += high + gap
-    hidden = len(found) - len(shown)
-    if hidden:
-        parts.append(text(left, y + 10, f"and {hidden} more populations", "axis"))
-    return drawing(left + RASTER_COLUMNS + 4, y + 16 * bool(hidden), "spike raster", *parts)
+        groups.setdefault(row["group"], []).append(_band(row, columns if row["shades"] else RASTER_COLUMNS))
+    return [{"name": name, "rows": rows} for name, rows in groups.items()]
 
 
-def _lane(spikes: list[int], size: int, left: float, y: float, high: float) -> Safe:
-    """One stroke as high as the lane, with a dash for each run of columns that hold a spike."""
-    columns = sorted({int(index * RASTER_COLUMNS / max(size, 1)) for index in spikes})
-    path, at = [f"M{left} {y:g}"], 0
-    for _, run in groupby(enumerate(columns), lambda item: item[1] - item[0]):
-        places = [column for _, column in run]
-        path.append(f"m{places[0] - at} 0h{len(places)}")
-        at = places[-1] + 1
-    return tag("path", d="".join(path) if columns else None, class_="spike", stroke_width=high)
+def _band(row: Json, columns: int) -> Json:
+    """A population: its name, what it sent in words, and its lanes as wide as there is room."""
+    high, cells = LANE * len(row["ticks"]), max(1, min(columns, row["size"]))
+    count = sum(len(tick) for tick in row["ticks"])
+    said = f"{row['name']}: {count:,} spikes of {row['size']:,} elements in {len(row['ticks'])} ticks"
+    drawn = tag("svg", *_spikes(row, cells), viewBox=f"0 0 {cells} {high}", preserveAspectRatio="none",
+                style=f"height:{high}px", role="img", aria_label=said)  # fmt: skip
+    return {"name": row["name"], "said": said, "drawing": drawn}
+
+
+def _spikes(row: Json, cells: int) -> Iterator[Safe]:
+    """A path for each shade, as high as the lanes; of the elements that share a cell the largest counts."""
+    paths: dict[str, str] = {}
+    for index, tick in enumerate(row["ticks"]):
+        found: dict[int, str] = {}
+        shades = row["shades"][index] if row["shades"] else " " * len(tick)
+        for element, shade in zip(tick, shades, strict=True):
+            cell = element * cells // max(row["size"], 1)
+            found[cell] = max(found.get(cell, shade), shade, key=_strength)
+        for shade in sorted(set(found.values())):
+            path, at = f"M0 {(index + 0.5) * LANE:g}", 0
+            places = sorted(cell for cell, own in found.items() if own == shade)
+            for _, run in groupby(enumerate(places), lambda item: item[1] - item[0]):
+                first, *more = (place for _, place in run)
+                path += f"m{first - at} 0h{len(more) + 1}"
+                at = first + len(more) + 1
+            paths[shade] = paths.get(shade, "") + path
+    for shade, path in sorted(paths.items()):
+        yield tag("path", d=path, class_="spike" if shade == " " else f"spike s{shade}")
+
+
+def _strength(shade: str) -> int:
+    return SHADES.find(shade) % (len(SHADES) // 2)
 
 
 def widths(report: Json) -> Safe | None:

@@ -44,7 +44,7 @@ def summary(report: Json, report_path: str = "") -> Group:
 def text(report: Json, report_path: str = "", width: int = 110) -> str:
     """The summary as plain text without control codes."""
     buffer = io.StringIO()
-    console = Console(file=buffer, width=width, color_system=None, force_terminal=False)
+    console = Console(file=buffer, width=width, color_system=None, force_terminal=False, force_jupyter=False)
     console.print(summary(report, report_path))
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 

@@ -3,6 +3,10 @@
 Names of nodes are paths of modules. In each drawing a module is one box, whatever it holds, and what it reads from
 outside stands dashed above it. A line that skips rows gets a place of its own in every row it crosses, so that it
 passes between the boxes; what feeds back swings beside them.
+
+The layout stays our own: what is drawn stands in the page without a script, at 40 kB for a network of 59 layers. dagre
+(MIT) would put 49 kB of script into each page, elkjs (EPL or GPL) 1.6 MB, and graphviz is no package that pip installs;
+a page without a script would show nothing of the first two.
 """
 
 from __future__ import annotations

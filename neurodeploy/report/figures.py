@@ -287,6 +287,12 @@ def _wrong(inputs: ReportInputs) -> list[Json] | None:
     return None if found is None else [{**vars(row), "picture": row.picture or {}} for row in found]
 
 
+def _seen(inputs: ReportInputs) -> list[Json]:
+    """One sample, or none; a sample without a picture has an empty one."""
+    found = inputs.raster_seen
+    return [] if found is None else [{**vars(found), "picture": found.picture or {}}]
+
+
 def _beside(inputs: ReportInputs) -> list[Json] | None:
     return [vars(layer) for layer in inputs.beside.layers] or None
 
@@ -652,7 +658,9 @@ NOTES = (
            card=Card("Warnings", lambda report: str(len(report["warnings"])), _card_warnings)),
     Figure("raster.sample", "sample of the raster", "which one", get=lambda i: i.raster_sample, kind=TEXT),
     Figure("raster.populations", "raster", "indices of the neurons that spike, tick by tick", depends="activity",
-           **_table(lambda i: i.raster, "name", "size", "ticks")),
+           **_table(lambda i: i.raster, "name", "size", "ticks", "group", "shades")),
+    Figure("raster.seen", "what the raster is of", "label, answer of the integers, and picture or text of the sample",
+           get=_seen, kind=ROWS, fields=("label", "said", "picture", "text")),
     Figure("stages", "stages", "of the build", **_table(lambda i: i.stages, "name", "seconds", "fact")),
     Figure("reproducibility", "reproducibility", "versions, seeds, hashes and the configuration",
            get=lambda i: {**i.provenance, "config": dict(i.config)}, kind=RECORD),

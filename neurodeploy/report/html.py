@@ -45,6 +45,7 @@ def page(report: Json) -> str:
         beside=levels.layers(report),
         confusion=levels.confusion(report),
         wrong=levels.wrong(report),
+        seen=levels.seen(report),
         listing=listing(report),
         problems=problems(report),
         how_made=words.how_made(report),
@@ -58,6 +59,8 @@ def page(report: Json) -> str:
         expected={row["layer"]: row for row in words.at(report, "mapping.expected") or ()},
         expects=", ".join(words.expected(report)).removeprefix("longest "),
         most_groups=MOST_ROWS,
+        most_populations=charts.MOST_POPULATIONS,
+        shaded=any(row["shades"] for row in report["raster"]["populations"]),
         in_lava=", ".join(words.lava(report)),
         kind=words.kind(report),
     )

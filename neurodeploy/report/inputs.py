@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as MappingABC
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +34,10 @@ class ModelInfo:
     dataset_sha256: str = ""
     reading: str = ""
     encoder: str = ""
+
+
+#: values of graded spikes beside the largest: below zero from small to large, then above
+SHADES = "abcd1234"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +140,27 @@ class Beside:
 
 @dataclass(frozen=True, eq=False)
 class RasterRow:
-    """Spikes of one population for one sample: per tick the flat indices of its non-zero elements."""
+    """Spikes of one population for one sample: per tick the flat indices of its non-zero elements.
+
+    ``group`` is the module that they are shown with. Where they are not all of one value, ``shades`` has a letter of
+    :data:`SHADES` for each: how large it is, beside the largest of the population.
+    """
 
     name: str
     size: int
     ticks: tuple[Array, ...]
+    group: str = ""
+    shades: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """The sample of a raster: its label and the answer of the integers, where it has them, and what it looks like."""
+
+    label: int | None = None
+    said: int | None = None
+    picture: MappingABC[str, Any] | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,6 +208,7 @@ class ReportInputs:
     grades: MappingABC[str, Evidence] = field(default_factory=dict)
     raster: tuple[RasterRow, ...] = ()
     raster_sample: str = ""
+    raster_seen: Seen | None = None
     stimulus: MappingABC[str, Any] = field(default_factory=dict)
     import_check: MappingABC[str, Any] = field(default_factory=dict)
     unchecked: str = ""
@@ -209,5 +232,21 @@ def raster(graph: Graph, trace: Trace, sample: int = 0) -> tuple[RasterRow, ...]
         if node.name in trace.values:
             ticks = trace.values[node.name][:, sample].reshape(len(trace.values[node.name]), -1)
             spikes = tuple(np.flatnonzero(tick) for tick in ticks)
-            rows.append(RasterRow(node.name, graph.values[node.name].shape.size, spikes))
+            size, shades = graph.values[node.name].shape.size, _shades(ticks, spikes)
+            rows.append(RasterRow(node.name, size, spikes, _group(node.name), shades))
     return tuple(rows)
+
+
+def _group(name: str) -> str:
+    """The module of a population's name, down to its first number, as of a block: else its first word."""
+    found = re.match(r"(.+?\.\d+)\.", name)
+    return found[1] if found else name.partition(".")[0]
+
+
+def _shades(ticks: Array, spikes: Sequence[Array]) -> tuple[str, ...]:
+    """Letters of the values of spikes, tick by tick; none where all are the same."""
+    if np.unique(ticks[ticks != 0]).size < 2:
+        return ()
+    half, sizes = len(SHADES) // 2, np.abs(ticks) / np.abs(ticks).max()
+    place = np.ceil(sizes * half).astype(int) - 1 + half * (ticks > 0)
+    return tuple("".join(SHADES[i] for i in row[at]) for row, at in zip(place, spikes, strict=True))

@@ -231,6 +231,19 @@ def wrong(report: Json) -> list[Json]:
     ]  # fmt: skip
 
 
+def seen(report: Json) -> Json | None:
+    """The sample of the raster: picture or text, what it is, and what the integers answer."""
+    for row in at(report, "raster.seen") or ():
+        if not (row["picture"] or row["text"] or row["label"] is not None):
+            return None
+        label, said = (None if row[key] is None else name(report, row[key]) for key in ("label", "said"))
+        return {
+            "label": label, "said": said, "right": row["label"] == row["said"], "text": row["text"],
+            "picture": picture(row["picture"]) if row["picture"] else "",
+        }  # fmt: skip
+    return None
+
+
 def picture(found: Json) -> Safe:
     """A picture as one path of each colour; ValueError where it is none."""
     width, codes, palette = found["width"], found["codes"], found["palette"]

@@ -123,9 +123,10 @@ def _returned(function: ast.FunctionDef) -> Iterator[str]:
         for target in part.targets
         if isinstance(target, ast.Name)
     }
-    for value in (part.value for part in parts if isinstance(part, ast.Return)):
-        made = assigned.get(value.id, value) if isinstance(value, ast.Name) else value
-        calls = (part.func for part in ast.walk(made) if isinstance(part, ast.Call)) if made else ()
+    for value in (part.value for part in parts if isinstance(part, ast.Return) and part.value):
+        names = {part.id for part in ast.walk(value) if isinstance(part, ast.Name)}
+        made = [value, *(assigned[name] for name in sorted(names & assigned.keys()))]  # net.eval() says net
+        calls = (part.func for one in made for part in ast.walk(one) if isinstance(part, ast.Call))
         for called in calls:
             if isinstance(called, ast.Name):
                 yield called.id

@@ -183,6 +183,12 @@ def _unknown(asked: Asked) -> Problem:
     if path.suffix in FOREIGN:
         cause = f"a {path.suffix} file is not a model that can be read"
         return Problem("ND106", cause, text, path.suffix, _readable(), FOREIGN[path.suffix])
+    if path.suffix == ".py" and path.is_file():
+        cause = "a .py file is named as a module, with what in it builds the network"
+        module = ".".join(path.with_suffix("").parts)
+        made = [*factories.candidates(path)] or ["factory"]
+        fixes = tuple(f"use py:{module}:{name}" for name in made[:3])
+        return Problem("ND110", cause, text, ".py", "py:package.module:factory", fixes)
     if path.exists() or "/" in text or path.suffix:
         found = "nothing" if not path.exists() else "no model file"
         return _nothing_there(text, found, f"a build folder, or a file: {_readable()}")

@@ -395,15 +395,19 @@ def test_progress_says_how_far_how_fast_and_how_long_yet(
 
 def test_a_build_and_a_verification_tell_how_far_they_are(tmp_path: Path) -> None:
     heard: dict[str, list[tuple[int, int]]] = {}
+    units: dict[str, list[str]] = {}
 
     def listen(event: Event) -> None:
         if event.kind == "progress":
             heard.setdefault(event.stage, []).append((event.done, event.of))
+            units.setdefault(event.stage, []).append(event.unit)
 
     built = neurodeploy.build(
         "digits-vit", timesteps=1, calib=70, eval=130, verify=6, out=str(tmp_path / "b"), progress=listen
     )
     assert heard["calibrate"] == [(64, 70), (70, 70)] and heard["evaluate"][-1] == (130, 130)
+    assert units["convert"][0] == "samples" and set(units["quantize"]) == {"nodes"}
+    assert list(dict.fromkeys(units["map"])) == ["groups cut", "sizes of plan", "cores filled"]
     assert heard["verify"] == [(6, 6)] and heard["estimate"][-1] == (32, 32)
     seen: list[tuple[int, int]] = []
     verbs.verify(built, ("cpu",), 3, heard=lambda *done: seen.append(done))

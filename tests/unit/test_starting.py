@@ -46,6 +46,11 @@ PLAIN = """
 def chain():
     return torch.nn.Sequential(nn.Linear(2, 3), nn.ReLU())
 
+def loaded():
+    net = nn.Sequential(nn.Linear(2, 3))
+    net.load_state_dict(torch.load("net.pt"))
+    return net.eval()
+
 def kept():
     net = nn.Sequential()
     net.add_module("head", nn.Linear(2, 3))
@@ -75,13 +80,14 @@ def test_factories_are_found_without_running_anything() -> None:
     Path("net.py").write_text(MODEL)
     assert [*factories.candidates(Path("net.py"))] == ["vit", "said", "Whole"]
     Path("plain.py").write_text(PLAIN)
-    assert [*factories.candidates(Path("plain.py"))] == ["chain", "kept", "told"]
+    assert [*factories.candidates(Path("plain.py"))] == ["chain", "loaded", "kept", "told"]
     Path("broken.py").write_text("def x(:")
     assert [*factories.candidates(Path("broken.py"))] == []
 
 
 def test_the_first_config_names_what_lies_there_and_every_key(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("b.net", "a.nir", "x.npz", "sub/c.net", ".hidden.net", "build/d.net"):
+    built = ("out/build.toml", "out/layers.csv", "out/cores.csv", "out/data.npz")  # of a build of any name
+    for name in ("b.net", "a.nir", "x.npz", "sub/c.net", ".hidden.net", "build/d.net", *built):
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).write_text("")
     Path("net.py").write_text(MODEL)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ...array import Array
+from ...counted import counted
 from ...errors import ImportModelError, Problem, first_line
 from ...inputs.samples import one_hot, tokens
 from ...ir.graph import Graph
@@ -141,12 +142,10 @@ class _Proof:
 
     def _batches(self) -> Iterator[tuple[Answers, slice]]:
         """Three samples together, and each alone; of an exported program as many as it takes. Each from rest."""
-        per_tick, size = self.simple.input.per_tick, 3
-        for start in range(0, len(self.raw), size):
-            rows = slice(start, min(start + size, len(self.raw)))
-            yield self.reference.run(self.raw[rows], self.ticks, per_tick), rows
-        for i in range(0 if self.reference.batch else 1 if self.few else len(self.raw)):
-            yield self.reference.run(self.raw[i : i + 1], self.ticks, per_tick), slice(i, i + 1)
+        size, alone = 3, 0 if self.reference.batch else 1 if self.few else len(self.raw)
+        together = [slice(i, min(i + size, len(self.raw))) for i in range(0, len(self.raw), size)]
+        for rows in counted([*together, *(slice(i, i + 1) for i in range(alone))], "runs compared"):
+            yield self.reference.run(self.raw[rows], self.ticks, self.simple.input.per_tick), rows
 
     def _single(self) -> bool:
         """Whether the module itself goes down to single precision."""

@@ -270,22 +270,11 @@
     box.prepend(bar);
   });
 
-  // What scrolls is reached by keys, and only then: under the name of its heading.
-  const reached = () => all(".scroll").forEach((box) => {
-    if (box.closest(".table") || (box.hasAttribute("tabindex") && !box.dataset.reached)) return;
+  // What scrolls is reached by keys under its name, and only then.
+  const reached = () => all("[data-region]").forEach((box) => {
     const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
-    if (scrolls === Boolean(box.dataset.reached)) return;
-    if (!scrolls) {
-      ["tabindex", "role", "aria-label", "data-reached"].forEach((name) => box.removeAttribute(name));
-      return;
-    }
-    const titles = all("h2, h3, summary", box.closest("section, details") || document);
-    const before = titles.filter((title) => title.compareDocumentPosition(box) & Node.DOCUMENT_POSITION_FOLLOWING).pop();
-    const said = before ? before.textContent.trim() : "drawing";
-    const same = all("[data-reached]").filter((other) => other.getAttribute("aria-label").startsWith(said)).length;
-    const name = same ? `${said}, ${same + 1}` : said;
-    Object.entries({ tabindex: "0", role: "region", "aria-label": name, "data-reached": "1" })
-      .forEach(([key, value]) => box.setAttribute(key, value));
+    Object.entries({ tabindex: "0", role: "region", "aria-label": box.dataset.region })
+      .forEach(([key, value]) => (scrolls ? box.setAttribute(key, value) : box.removeAttribute(key)));
   });
   addEventListener("resize", reached);
   addEventListener("toggle", reached, true);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 
 from neurodeploy import cost, report
 from neurodeploy.cost.types import PARTS
+from neurodeploy.ir.nodes import Neuron
+from neurodeploy.ir.types import Shape
 from neurodeploy.program import Program
-from neurodeploy.report import data, inputs
+from neurodeploy.report import charts, data, inputs
 from neurodeploy.report.columns import TABLES
 from neurodeploy.target import load
 from tests import fake_build
@@ -265,3 +268,22 @@ def test_raster_holds_the_indices_of_nonzero_elements() -> None:
     row = next(r for r in report.raster(graph, trace, sample=1) if r.name == "s0")
     for tick, spikes in enumerate(row.ticks):
         assert spikes.tolist() == np.flatnonzero(trace.values["s0"][tick, 1]).tolist()
+    assert row.group == "s0" and not row.shades  # a spike is 1, and nothing else
+
+
+def test_a_raster_shades_graded_spikes_and_groups_them_by_module() -> None:
+    node = Neuron(name="blocks.1.attn.mt", inputs=("input",), model="threshold", params={"threshold": 1.0})
+    graph = SimpleNamespace(
+        of=lambda kind: [node], values={node.name: SimpleNamespace(shape=Shape(("C",), (5,)))}
+    )
+    trace = SimpleNamespace(values={node.name: np.array([[[0, 8, -1, 2, -8]], [[3, 0, 0, 0, 5]]])})
+    (row,) = report.raster(graph, trace)
+    assert (row.group, row.size, row.shades) == ("blocks.1", 5, ("4a1d", "23"))
+    shown = charts.raster(
+        {"raster": {"populations": [{**vars(row), "ticks": [t.tolist() for t in row.ticks]}]}}
+    )
+    assert [group["name"] for group in shown] == ["blocks.1"]
+    assert (
+        shown[0]["rows"][0]["drawing"].count("<path") == 6
+        and 'class="spike sd"' in shown[0]["rows"][0]["drawing"]
+    )
