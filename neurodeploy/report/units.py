@@ -88,7 +88,9 @@ def show(value: Any, unit: str = "") -> str:
         return numbers[unit](value)
     if unit in _NEXT:
         return quantity(value, unit)
-    return str(value) if isinstance(value, int) else digits(value)
+    if isinstance(value, int):
+        return str(value)
+    return count(value) if abs(value) >= 1e6 else digits(value)
 
 
 def times(value: float | None) -> str:
