@@ -198,18 +198,18 @@ def placement_rows(network: Network, objective: str) -> list[dict[str, Any]]:
     search = mapped(network, objective)
     flows, asked = search.plan.flows, (search.cores, search.plan.flows, search.target)
     sizes = {"network": network.name, "objective": objective, "cores": len(search.cores)}
-    found = [_travelled(ROOM[name].place, asked, *flows.between(search.cores)) for name in PLACEMENTS]
+    found = [_travelled(ROOM[name].place, asked, flows.between(search.cores)) for name in PLACEMENTS]
     return [sizes | {"placement": name} | row for name, row in zip(PLACEMENTS, found, strict=True)]
 
 
-def _travelled(place: Any, asked: Any, ends: Any, messages: Any) -> dict[str, Any]:
+def _travelled(place: Any, asked: Any, sent: Any) -> dict[str, Any]:
     from neurodeploy.mapping.routes import loads
 
     place(*asked)  # compiled code is loaded, or made
     start = time.process_time()
     spots = place(*asked)
     seconds = time.process_time() - start
-    load = loads(spots, ends, messages, asked[2])
+    load = loads(spots, sent, asked[2])
     return {
         "chips": len({spot.chip for spot in spots}), "hops": load.hops, "peak_link": load.peak,
         "crossings": load.crossings, "peak_crossing": load.crossing_peak, "seconds": seconds,
@@ -254,6 +254,7 @@ def repeated(network: Network, folder: Path) -> Path:
 
 def scale_row(path: Path, cores: int) -> dict[str, Any]:
     """One block after the other until there are so many cores, one tile each."""
+    from neurodeploy.mapping.bundles import Bundles
     from neurodeploy.mapping.placements._annealing import annealed, on_board
     from neurodeploy.mapping.placements._base import routers
     from neurodeploy.mapping.placements._partition import partitioned
@@ -270,7 +271,9 @@ def scale_row(path: Path, cores: int) -> dict[str, Any]:
     flows = Traffic(source, target, np.ones(len(source), np.int64), amounts, cores)
     board, tiles = load("hala-point"), [[i] for i in range(cores)]
     chip = board.chip
-    annealed(np.zeros(2, np.int64), np.array([[0], [1]]), np.ones(1), board)  # compiled code is loaded
+    annealed(
+        np.zeros(2, np.int64), Bundles.apart(np.array([[0], [1]]), np.ones(1)), board
+    )  # compiled code is loaded
     row: dict[str, Any] = {"cores": cores, "chips": -(-cores // chip.cores_per_chip), "flows": len(source)}
 
     def stage(name: str, function: Callable[[], Any]) -> Any:
@@ -281,12 +284,12 @@ def scale_row(path: Path, cores: int) -> dict[str, Any]:
         row[f"{name}_bytes_per_core"] = (_peak() - before) * MIB / cores
         return found
 
-    ends, amounts = stage("between", lambda: flows.between(tiles))
-    on = stage("partition", lambda: partitioned(ends, amounts, cores, chip))
-    on = stage("board", lambda: on_board(on, ends, amounts, board))
-    place = stage("annealing", lambda: annealed(on, ends, amounts, board))
+    sent = stage("between", lambda: flows.between(tiles))
+    on = stage("partition", lambda: partitioned(sent, cores, chip))
+    on = stage("board", lambda: on_board(on, sent, board))
+    place = stage("annealing", lambda: annealed(on, sent, board))
     spots = stage("routers", lambda: routers(on, place, chip))
-    stage("routes", lambda: loads(spots, ends, amounts, board))
+    stage("routes", lambda: loads(spots, sent, board))
     row["seconds"] = sum(
         row[f"{name}_s"] for name in ("between", "partition", "board", "annealing", "routers", "routes")
     )

@@ -28,11 +28,12 @@ from ..mapping.regions import region
 from ..mapping.topology import Topology
 from ..mapping.traffic import packet_bits
 from ..mapping.types import Core, Mapping
+from ..mapping.windows import under
 from ..passes.balance import constants, crosses, depths, host, turns
 from ..target import Target
 from .flows import Packets, Pairs, multicast
 from .messages import origins
-from .work import MET, PROGRAMS, Part, nothing, under
+from .work import MET, PROGRAMS, Part, nothing
 
 READERS = (Synapse, Product, Reduce, Delay)
 KIND = {kind: i for i, kind in enumerate(EVENT_KINDS)}

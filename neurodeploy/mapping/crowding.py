@@ -37,28 +37,32 @@ def crowded_ns(
 ) -> Array:
     """Nanoseconds that the fullest of these links takes in each step of an inference, nominal."""
     flows = _together(graph, groups, tilings, traffic, target)
-    inside = np.flatnonzero((flows.source >= 0) & (flows.target >= 0))
-    over = ways(flows.source[inside], flows.target[inside], Topology.of(target))
-    (at, reached, pair), every = over.links, np.arange(len(flows.source))
-    links = _Shares((at << 32) + reached, inside[pair], np.ones(len(pair)))
+    source, reached = flows.source[flows.row], flows.reached
+    inside = np.flatnonzero((source >= 0) & (reached >= 0))
+    over = ways(source[inside], reached[inside], Topology.of(target))
+    (at, next_to, pair), every = over.links, np.arange(len(reached))
+    links = _once(_Shares((at << 32) + next_to, inside[pair], np.ones(len(pair))), flows)
     at, *ends, pair = over.passed
     passing = (ends[0] != ends[1]) * 1.0  # no link of the chip where both ports are at one router
     ports = []
-    for side, chip, passed, own in (
-        (0, flows.target, ends[0], over.came),
-        (1, flows.source, ends[1], over.gone),
-    ):
-        port, row = np.full(len(every), over.host), np.flatnonzero(chip >= 0)
+    for side, chip, passed, own in ((0, reached, ends[0], over.came), (1, source, ends[1], over.gone)):
+        port, ending = np.full(len(every), over.host), np.flatnonzero(chip >= 0)
         port[inside] = own
         shares = np.array([port_shares(target.chip, place)[1 - side] for place in over.ports.tolist()])
         through = _Shares(at * len(over.ports) + passed, inside[pair], passing)
-        ending = _Shares(chip[row] * len(over.ports) + port[row], row, shares[port[row]])
-        ports.append(_Shares(*(np.concatenate(both) for both in zip(through, ending, strict=True))))
+        last = _Shares(chip[ending] * len(over.ports) + port[ending], ending, shares[port[ending]])
+        both = _Shares(*(np.concatenate(parts) for parts in zip(through, last, strict=True)))
+        ports.append(_once(both, flows))
     hosted = np.setdiff1d(every, inside)
-    interface = _Shares(np.zeros_like(hosted), hosted, np.ones(len(hosted)))
+    interface = _Shares(np.zeros_like(hosted), flows.row[hosted], np.ones(len(hosted)))
     mesh = np.maximum(*(_fullest(shares, flows.bits, flows, steps) for shares in ports))
     between = _fullest(links, flows.bits, flows, steps)
     return traffic_ns(mesh, between, _fullest(interface, flows.packets, flows, steps), target, LEVEL)
+
+
+def chips_of(tiles: int, chip: Chip) -> Array:
+    """The chip of each tile, in the order of the data; the last is the host's, -1."""
+    return np.append(np.arange(tiles) // chip.cores_per_chip, HOST_TILE)
 
 
 class _Shares(NamedTuple):
@@ -67,6 +71,17 @@ class _Shares(NamedTuple):
     link: Array
     row: Array
     share: Array
+
+
+def _once(shares: _Shares, flows: _Flows) -> _Shares:
+    """Shares of flows, given those of their pairs: what is copied passes a link once."""
+    row = flows.row[shares.row]
+    if len(flows.row) == len(flows.source):
+        return shares._replace(row=row)
+    keys, place = np.unique(np.stack([shares.link, row]), axis=1, return_inverse=True)
+    largest = np.zeros(keys.shape[1])
+    np.maximum.at(largest, place.reshape(-1), shares.share)
+    return _Shares(keys[0], keys[1], largest)
 
 
 def port_shares(chip: Chip, port: Sequence[int]) -> tuple[float, float]:
@@ -82,14 +97,18 @@ def port_shares(chip: Chip, port: Sequence[int]) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False)
 class _Flows:
-    """Flows between chips, -1 is the host: packets and their bits in each of ``lasts`` steps from ``first`` on."""
+    """Flows between chips, -1 is the host: packets and their bits in each of ``lasts`` steps from ``first`` on.
+
+    ``reached`` (pairs,): a chip that the flow of this ``row`` goes to.
+    """
 
     source: Array
-    target: Array
     first: Array
     lasts: Array
     packets: Array
     bits: Array
+    row: Array
+    reached: Array
 
 
 def _together(
@@ -101,23 +120,39 @@ def _together(
 ) -> _Flows:
     """What flows between the same chips in the same steps is one."""
     depth, turns, bits = _senders(graph, groups, tilings, target)
-    chip = np.append(
-        np.arange(flows.tiles) // target.chip.cores_per_chip, HOST_TILE
-    )  # the host's is the last
-    far = chip[flows.source] != chip[flows.target]
-    tile, reader = flows.source[far], flows.target[far]
+    packets, chip = flows.packets, chips_of(flows.tiles, target.chip)
+    ends, pairs = packets.apart_at(chip)
+    rows, row = np.unique(pairs, return_inverse=True)
+    tile = packets.senders[rows]
     hosted = tile == HOST_TILE
     # What the host sends comes a step before its readers work, and the same tick goes to all of them.
-    first = np.clip(np.where(hosted, depth[reader] - 1, depth[tile]), 0, None)
+    reader = np.full(len(packets.messages), HOST_TILE)
+    reader[packets.row] = packets.ends[1]
+    first = np.clip(np.where(hosted, depth[reader[rows]] - 1, depth[tile]), 0, None)
     each = np.where(hosted, 1, turns[tile])
-    packets = flows.messages[far] / each
+    amount = packets.messages[rows] / each
     size = np.where(hosted, _host_bits(graph, target), bits[tile])
-    rows = np.stack([chip[tile] + 1, chip[reader] + 1, first, graph.header.timesteps * each])
-    sizes = [int(row.max(initial=0)) + 1 for row in rows]
-    keys, which = np.unique(np.ravel_multi_index(rows, sizes), return_inverse=True)
-    source, end, first, lasts = np.stack(np.unravel_index(keys, sizes))
-    packets, load = (np.bincount(which, amount, len(keys)) for amount in (packets, packets * size))
-    return _Flows(source - 1, end - 1, first, lasts, packets, load)
+    reached, sets = _sets(ends[1], row.reshape(-1), len(rows))
+    columns = np.stack([chip[tile] + 1, reached, first, graph.header.timesteps * each])
+    sizes = [int(column.max(initial=0)) + 1 for column in columns]
+    keys, which = np.unique(np.ravel_multi_index(columns, sizes), return_inverse=True)
+    source, reached, first, lasts = np.stack(np.unravel_index(keys, sizes))
+    amounts, load = (np.bincount(which, part, len(keys)) for part in (amount, amount * size))
+    members = [sets[number] for number in reached.tolist()]
+    row = np.repeat(np.arange(len(keys)), [len(chips) for chips in members])
+    flat = np.array([chip for chips in members for chip in chips], dtype=np.int64)
+    return _Flows(source - 1, first, lasts, amounts, load, row, flat)
+
+
+def _sets(reached: Array, row: Array, rows: int) -> tuple[Array, list[tuple[int, ...]]]:
+    """The number of the set of chips that each row reaches, and the sets: those of one chip, in order, come first."""
+    numbers = {(chip,): chip + 1 for chip in range(-1, int(reached.max(initial=-1)) + 1)}
+    if len(row) == rows:
+        return reached[np.argsort(row)] + 1, list(numbers)
+    order = np.argsort(row, kind="stable")
+    parts = np.split(reached[order], np.cumsum(np.bincount(row, minlength=rows))[:-1])
+    found = [numbers.setdefault(tuple(sorted(part.tolist())), len(numbers)) for part in parts]
+    return np.array(found, dtype=np.int64), list(numbers)
 
 
 def _senders(

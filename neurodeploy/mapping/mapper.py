@@ -9,7 +9,6 @@ from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any
 
-from ..array import Array
 from ..counted import counted
 from ..errors import Problem
 from ..ir.graph import Graph
@@ -18,6 +17,7 @@ from ..ir.trace import Router
 from ..passes.balance import balance, lag, turns
 from ..target import Target
 from .advice import advised, narrower
+from .bundles import Bundles
 from .checks import check, check_group
 from .given import Decided, Given, decided, router
 from .groups import HOST, Population, populations
@@ -184,12 +184,10 @@ def _hosted(
     return hosted, kept
 
 
-def _travelled(
-    flows: tuple[Array, Array], spots: Sequence[Router], target: Target
-) -> dict[str, dict[str, float]]:
+def _travelled(sent: Bundles, spots: Sequence[Router], target: Target) -> dict[str, dict[str, float]]:
     """Expected messages per tick on the network: of the cores in data order, and as they are placed."""
     ways = {"data_order": data_order(len(spots), target.chip), "placed": spots}
-    found = {name: loads(way, *flows, target) for name, way in ways.items()}
+    found = {name: loads(way, sent, target) for name, way in ways.items()}
     return {
         key: {name: getattr(load, key) for name, load in found.items()}
         for key in ("hops", "peak", "crossings", "crossing_peak")

@@ -26,7 +26,7 @@ from ..price import (
     traffic_ns,
 )
 from ..target import Target
-from .crowding import LEVEL, crowded_ns
+from .crowding import LEVEL, chips_of, crowded_ns
 from .expected import folded_spans, spans
 from .groups import Population
 from .tiling import Tiling
@@ -88,8 +88,7 @@ class Plan:
     @cached_property
     def expected(self) -> dict[str, Array]:
         """Expected counts of one tick on the busiest tiles of each group (tiles, kinds), by its name."""
-        local = self.flows.source >= 0
-        sent = np.bincount(self.flows.source[local], self.flows.messages[local], self.flows.tiles)
+        sent = self.flows.packets.sent(self.flows.tiles)
         found, first = {}, 0
         for name, tiling in self.tilings.items():
             numbers, counts = zip(*tiling.busiest, strict=True)
@@ -114,13 +113,13 @@ class Plan:
     def events_pj(self) -> float:
         """Expected energy of the events of one inference in pJ."""
         counts = np.sum([np.zeros(len(EVENT_KINDS)), *self.counts.values()], axis=0)
-        messages = float(self.flows.messages.sum())
-        sent = float(self.flows.messages[self.flows.source >= 0].sum())
-        travelling = {"packets_in": messages, "packets_out": sent, "hops_x": sent, "hops_y": sent}
+        packets = self.flows.packets
+        taken, sent, hops = float(packets.copies.sum()), float(packets.local.sum()), packets.hops
+        travelling = {"packets_in": taken, "packets_out": sent, "hops_x": hops, "hops_y": hops}
         for kind, amount in travelling.items():
             counts[EVENT_KINDS.index(kind)] = amount
         ticks, host_pj = self.graph.header.timesteps, self.target.costs.energy_pj.host_packet.nominal
-        hosted = float(self.flows.messages[(self.flows.source < 0) | (self.flows.target < 0)].sum())
+        hosted = packets.gathered(chips_of(self.flows.tiles, self.target.chip)).hosted
         found = total(by_part(counts * ticks, EVENT_KINDS, self.target, "neuron").values()).nominal
         return found + hosted * ticks * host_pj
 

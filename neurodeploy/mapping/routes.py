@@ -17,6 +17,8 @@ from scipy.sparse import csr_array
 from ..array import Array
 from ..ir.trace import HOST, Link, Router
 from ..target import Target
+from ..target_schema import Chip
+from .bundles import Bundles
 from .topology import HOST_PORT, Topology
 from .types import Core
 
@@ -186,22 +188,25 @@ class Loads:
         return float(self.between.max(initial=0.0))
 
 
-def loads(places: Sequence[Router], ends: Array, messages: Array, target: Target) -> Loads:
-    """What :func:`route` makes of many flows at once: ``ends`` (2, flows) are indices of ``places``, -1 is the host."""
-    chip = target.chip
+def loads(places: Sequence[Router], sent: Bundles, target: Target) -> Loads:
+    """What :func:`route`, or :func:`tree`, makes of many flows at once: ends of ``sent`` are indices of ``places``."""
+    chip, topology = target.chip, Topology.of(target)
     number, x, y = np.array([*places, HOST], dtype=np.int64).T  # the host is the last, which -1 finds
-    abroad, spot = outside(number[:-1], ends, messages, Topology.of(target)), y * chip.routers_x + x
+    if sent.shared:
+        return _copied(number, x, y, legs(number[:-1], sent, topology), chip)
+    ends, messages = sent.ends, sent.messages
+    abroad, spot = outside(number[:-1], ends, messages, topology), y * chip.routers_x + x
     port, routers = abroad.ports @ (1, chip.routers_x), chip.routers_y * chip.routers_x
     inside = (number[ends[0]] == number[ends[1]]) & (number[ends[0]] >= 0)
     source, receiver = ends[:, inside]
-    legs = [(number[source], spot[source], spot[receiver], messages[inside])]  # chip, its routers, messages
+    ways = [(number[source], spot[source], spot[receiver], messages[inside])]  # chip, its routers, messages
     core, at = np.nonzero(abroad.away)
-    legs.append((number[core], spot[core], port[at], abroad.away[core, at]))
+    ways.append((number[core], spot[core], port[at], abroad.away[core, at]))
     core, at = np.nonzero(abroad.home)
-    legs.append((number[core], port[at], spot[core], abroad.home[core, at]))
+    ways.append((number[core], port[at], spot[core], abroad.home[core, at]))
     on, came, gone = np.nonzero(abroad.through)
-    legs.append((on, port[came], port[gone], abroad.through[on, came, gone]))
-    on, start, end, amount = (np.concatenate(part) for part in zip(*legs, strict=True))
+    ways.append((on, port[came], port[gone], abroad.through[on, came, gone]))
+    on, start, end, amount = (np.concatenate(part) for part in zip(*ways, strict=True))
     chips = len(abroad.through)
     met = np.bincount((on * routers + start) * routers + end, amount, chips * routers**2)
     met = met.reshape(chips, *(chip.routers_y, chip.routers_x) * 2)
@@ -219,3 +224,81 @@ def _passed(size: int) -> tuple[Array, Array]:
     """(links, starts, ends) 1 where the way up from start to end passes the link from there on, and the way down."""
     link, start, end = np.ogrid[:size, :size, :size]
     return ((start <= link) & (link < end)) * 1.0, ((end < link) & (link <= start)) * 1.0
+
+
+# --- packets that are copied -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Legs:
+    """What :func:`tree` makes of many bundles: in every chip ways from one place to some, each once.
+
+    Places are cores by their index, or ports, -1 less their number among ``ports``. ``row``: the bundle; legs of one on
+    one chip have one ``start`` and come one after the other. ``between`` (3, crossings): chip, chip that is reached,
+    bundle.
+    """
+
+    ports: Array
+    row: Array
+    chip: Array
+    start: Array
+    end: Array
+    messages: Array
+    between: Array
+
+
+def legs(on: Array, sent: Bundles, topology: Topology) -> Legs:
+    """Given the chip of each core."""
+    (source, target), pairs, chip = (
+        sent.ends,
+        sent.row,
+        np.append(on, -1),
+    )  # the host is the last, which -1 finds
+    first, last = chip[source], chip[target]
+    far, same = np.flatnonzero((first != last) & (first >= 0) & (last >= 0)), (first == last) & (first >= 0)
+    over = ways(first[far], last[far], topology)
+    out, into = np.full((2, len(pairs)), over.host)
+    out[far], into[far] = over.gone, over.came
+    leave, enter = ~same & (first >= 0), ~same & (last >= 0)
+    at, came, gone, pair = over.passed
+    found = [
+        np.stack([pairs[same], first[same], source[same], target[same]]),
+        np.stack([pairs[leave], first[leave], source[leave], -1 - out[leave]]),
+        np.stack([pairs[enter], last[enter], -1 - into[enter], target[enter]]),
+        np.stack([pairs[far[pair]], at, -1 - came, -1 - gone]),
+    ]
+    row, on_chip, start, end = np.unique(np.concatenate(found, axis=1), axis=1)
+    at, reached, pair = over.links
+    between = np.unique(np.stack([at, reached, pairs[far[pair]]]), axis=1)
+    return Legs(over.ports, row, on_chip, start, end, sent.messages, between)
+
+
+def _copied(number: Array, x: Array, y: Array, found: Legs, chip: Chip) -> Loads:
+    """Loads of legs, given where cores are: straight runs from each start along x, then along y in each column."""
+    at_x, at_y = (np.r_[own[:-1], found.ports[::-1, axis]] for axis, own in enumerate((x, y)))
+    here, there = (np.stack([at_x[end], at_y[end]]) for end in (found.start, found.end))
+    chips = int(max(found.chip.max(initial=-1), number.max(initial=-1))) + 1
+    sides = []
+    for axis, line, lines, size in (
+        (0, here[1], chip.routers_y, chip.routers_x),
+        (1, there[0], chip.routers_x, chip.routers_y),
+    ):
+        start, stop = here[axis], there[axis]
+        for up in (True, False):
+            first, behind = (start, stop) if up else (stop + 1, start + 1)  # links, by where they start
+            length = behind - first
+            some = np.flatnonzero(length > 0)
+            # Of ways of one bundle on one line the longest holds the others.
+            order = some[np.lexsort((-length[some], line[some], found.chip[some], found.row[some]))]
+            runs = np.stack([found.row[order], found.chip[order], line[order]])
+            order = order[(np.diff(runs, axis=1, prepend=-1) != 0).any(axis=0)]
+            steps, amount = np.zeros((chips, lines, size + 1)), found.messages[found.row[order]]
+            np.add.at(steps, (found.chip[order], line[order], first[order]), amount)
+            np.add.at(steps, (found.chip[order], line[order], behind[order]), -amount)
+            passed = np.cumsum(steps, axis=2)[:, :, :-1]
+            sides.append(passed if axis == 0 else np.swapaxes(passed, 1, 2))
+    *crossed, row = found.between
+    most = int(found.between[:2].max(initial=-1)) + 1
+    between = csr_array((found.messages[row], tuple(crossed)), shape=(most, most))
+    between.sum_duplicates()
+    return Loads(np.stack(sides), between.data)

@@ -21,6 +21,7 @@ from .objectives._base import Objective
 from .plan import Plan
 from .repeats import Cutter
 from .tiling import Tiling
+from .topology import Topology
 from .traffic import Flows, Traffic
 from .types import Demand, Piece
 
@@ -66,7 +67,7 @@ def cheapest(
     """
     target, ticks = cutter.target, cutter.graph.header.timesteps
     cores = min(target.cores, most.cores or target.cores)
-    flows = Flows(cutter.graph, groups)
+    flows = Flows(cutter.graph, groups, Topology.of(target).multicast)
     counts = {name: whole(tiling.accounting) for name, tiling in tilings.items()}
 
     def rank(plan: Plan) -> tuple[float, ...]:

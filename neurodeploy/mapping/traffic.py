@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import accumulate
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from ..array import Array
 from ..ir.graph import Graph
-from ..ir.nodes import Output
+from ..ir.nodes import Output, Synapse
 from ..ir.widths import REGISTER_BITS
-from ..passes.balance import turns
+from ..passes.balance import Turns, turns
 from ..target import Target
 from .activity import activity
+from .bundles import Bundles, Readers, bundled, readers
 from .demand import Accounting
 from .fields import Field
 from .groups import Population, owners
 from .layouts._base import places
-from .reads import Read
+from .reads import Read, fed, reads
 from .regions import flat_along, region
 from .tiling import Tiling
+from .windows import under
 
 HOST_TILE = -1
 KEPT = 1 << 24  # flows that are remembered, of 18 bytes each
@@ -34,7 +36,8 @@ class Traffic:
     """Flows between tiles, numbered through all groups in order; :data:`HOST_TILE` stands for the host.
 
     ``axons[i]`` words of the output axon table go from tile ``source[i]`` to tile ``target[i]`` for one consumer node,
-    and ``messages[i]`` elements (times their measured activity, where known) can travel in a tick.
+    and ``messages[i]`` elements (times their measured activity, where known) can travel in a tick. ``multicast``: the
+    same messages, each sent once to all that it goes to; None where each has one destination.
     """
 
     source: Array
@@ -42,6 +45,12 @@ class Traffic:
     axons: Array
     messages: Array
     tiles: int
+    multicast: Bundles | None = None
+
+    @cached_property
+    def packets(self) -> Bundles:
+        """What is sent."""
+        return self.multicast or Bundles.apart(np.stack([self.source, self.target]), self.messages)
 
     @property
     def axon_out(self) -> Array:
@@ -49,24 +58,15 @@ class Traffic:
         sent = self.source != HOST_TILE
         return np.bincount(self.source[sent], self.axons[sent], self.tiles).astype(np.int64)
 
-    def between(self, cores: Sequence[Sequence[int]]) -> tuple[Array, Array]:
-        """(2, flows) sender and receiver, -1 for the host, and messages, of the cores that hold these tiles.
+    def between(self, cores: Sequence[Sequence[int]]) -> Bundles:
+        """Packets between the cores that hold these tiles, in order, without what stays on a core.
 
-        Each pair once, in order, without what stays on a core.
+        Each pair, or each core with the same receivers, has one bundle.
         """
         core = np.full(self.tiles + 1, HOST_TILE)  # the last is the host's, which HOST_TILE finds
         for index, tiles in enumerate(cores):
             core[list(tiles)] = index
-        count = len(cores)
-        # The host takes part as one core more.
-        source, target = (np.where(end < 0, count, end) for end in (core[self.source], core[self.target]))
-        apart = source != target
-        pairs = csr_array(
-            (self.messages[apart], (source[apart], target[apart])), shape=(count + 1, count + 1)
-        )
-        pairs.sum_duplicates()
-        ends = np.stack([np.repeat(np.arange(count + 1), np.diff(pairs.indptr)), pairs.indices])
-        return np.where(ends == count, HOST_TILE, ends), pairs.data
+        return self.packets.gathered(core).merged(len(cores))
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,11 +100,12 @@ class Flows:
     network.
     """
 
-    def __init__(self, graph: Graph, groups: Sequence[Population]) -> None:
-        self.graph, self.groups, self.owner = graph, groups, owners(groups)
+    def __init__(self, graph: Graph, groups: Sequence[Population], multicast: bool = False) -> None:
+        self.graph, self.groups, self.owner, self.multicast = graph, groups, owners(groups), multicast
         self.place = {name: i for group in groups for i, name in enumerate(group.names)}
         self.known: dict[tuple[object, ...], _Arrivals] = {}
         self.spoken: dict[str, tuple[object, Array]] = {}
+        self.reached: dict[str, tuple[object, Readers]] = {}
 
     def traffic(self, tilings: Mapping[str, Tiling]) -> Traffic:
         """All flows between the tiles of a cut."""
@@ -121,7 +122,41 @@ class Flows:
         self._trim()
         none = np.zeros(0, dtype=np.int64)
         source, target, axons, messages = (np.concatenate([none, *part]) for part in zip(*flows, strict=True))
-        return Traffic(source, target, axons, messages.astype(np.float64), tiles)
+        together = self._together(tilings, start, senders) if self.multicast else None
+        return Traffic(source, target, axons, messages.astype(np.float64), tiles, together)
+
+    def _together(
+        self, tilings: Mapping[str, Tiling], start: Mapping[str, int], senders: _Senders
+    ) -> Bundles:
+        """All messages, each once with all tiles that it goes to."""
+        parts: dict[tuple[str, int], list[tuple[Array, list[tuple[int, ...]]]]] = defaultdict(list)
+        for name, tiling in tilings.items():
+            for key, (label, sets) in self._readers(tiling).items():
+                numbered = [tuple(start[name] + tile for tile in tiles) for tiles in sets]
+                parts[key].append((label, numbered))
+        for node in self.graph.of(Output):
+            host = np.ones(self.graph.values[node.name].shape.size, dtype=np.int64), [(), (HOST_TILE,)]
+            if not self.owner[node.name].on_host:
+                parts[node.name, -1].append(host)
+        found: list[tuple[int, tuple[int, ...], float]] = []
+        for (value, _), labels in parts.items():
+            group = self.owner[value]
+            shape = self.graph.values[value].shape
+            sender = np.full(shape.size, HOST_TILE)
+            if not group.on_host:
+                sender = start[group.name] + senders.place(value, tilings[group.name])
+            each = activity(self.graph, value).each.reshape(-1)
+            found += bundled(sender, each, labels)
+        return Bundles.of(found)
+
+    def _readers(self, tiling: Tiling) -> Readers:
+        """The tiles of a group that read each element of what others send, found once for a cut."""
+        name, cut = tiling.accounting.group.name, tiling.cut
+        if name not in self.reached or self.reached[name][0] is not cut:
+            taken = _reading(tiling, turns(self.graph))
+            sizes = {value: self.graph.values[value].shape.size for value in _read(tiling.accounting)}
+            self.reached[name] = cut, readers(taken, sizes)
+        return self.reached[name][1]
 
     def _trim(self) -> None:
         """Forget what was not asked for the longest time, down to :data:`KEPT` flows."""
@@ -199,6 +234,21 @@ def _arrivals(tiling: Tiling, senders: _Senders) -> _Arrivals:
     return _Arrivals(value.astype(np.int16), source, target, axons, messages)
 
 
+def _reading(tiling: Tiling, taken: Turns) -> Iterator[tuple[int, str, int, Array]]:
+    """(tile, value, channel axis, elements) of all that arrives at the tiles of a group."""
+    accounting = tiling.accounting
+    graph, channels = accounting.graph, accounting.channels
+    for i, part in enumerate(tiling.tiles):
+        for node, out in accounting.regions(part).items():
+            dense = isinstance(node, Synapse) and node.op == "dense"
+            for operand, read in enumerate(reads(graph, node, out, channels)):
+                if read.source not in accounting.constants:
+                    last, flat = len(graph.shape(read.source)) - 1, under(graph, node, out, read)
+                    arriving = taken.arriving(read.source, flat[fed(graph, node, operand, flat)])
+                    yield i, read.source, last if dense else channels.get(read.source, last), arriving
+        part.forget()
+
+
 Sent = tuple[Array, Array, Array]
 
 
@@ -260,7 +310,7 @@ class _Senders:
     def _by_element(self, read: Read, tiling: Tiling) -> tuple[Array, Array]:
         count = tiling.cut.cores
         flat = read.region.indices
-        place = self._place(read.source, tiling)[flat]
+        place = self.place(read.source, tiling)[flat]
         messages = np.bincount(place, minlength=count)
         if read.position is None:
             return messages, messages
@@ -278,12 +328,12 @@ class _Senders:
             flat = numbers.each.astype(np.float64).ravel()
             found, sizes = (cut.shares(cells.before(part)) for part in (flat, np.ones_like(flat)))
         else:
-            place = self._place(name, tiling)
+            place = self.place(name, tiling)
             found, sizes = (np.bincount(place, part, cut.count) for part in (numbers.each.ravel(), None))
         means: Array = found / np.maximum(sizes, 1)
         return means
 
-    def _place(self, name: str, tiling: Tiling) -> Array:
+    def place(self, name: str, tiling: Tiling) -> Array:
         """The tile of each element of a value."""
         if name not in self.places:
             place = np.zeros(self.graph.values[name].shape.size, dtype=np.int64)

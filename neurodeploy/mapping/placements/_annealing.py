@@ -14,7 +14,8 @@ from scipy.sparse import csr_array
 from ...array import Array
 from ...jit import SLOWER, kept
 from ...target import Target
-from ..routes import outside
+from ..bundles import Bundles
+from ..routes import legs, outside
 from ..topology import Topology
 from ._base import in_line, snake
 
@@ -29,33 +30,81 @@ WIDEST = 2_000_000  # tries per chip x links of its board, which every try looks
 FEWEST = 30  # tries per core all the same
 
 
-def annealed(on: Array, ends: Array, messages: Array, target: Target) -> Array:
-    """The place of each core along the snake of its chip ``on``; ``ends`` (2, flows), -1 is the host.
+def annealed(on: Array, sent: Bundles, target: Target) -> Array:
+    """The place of each core along the snake of its chip ``on``; ends of ``sent`` are cores, -1 is the host.
 
     No chip has more hops or a fuller link than with its cores in order. Always the same for the same messages.
     """
-    return annealing(on, ends, messages, target)[0]
+    return annealing(on, sent, target)[0]
 
 
-def annealing(on: Array, ends: Array, messages: Array, target: Target) -> tuple[Array, Array, Array]:
-    """As :func:`annealed`, with the load of every link (chips, 4, y, x), and the units of each flow that it is in."""
-    chip, units = target.chip, _units(messages)
-    abroad = outside(on, ends, units, Topology.of(target))
+def annealing(on: Array, sent: Bundles, target: Target) -> tuple[Array, Array, Array]:
+    """As :func:`annealed`, with the load of every link (chips, 4, y, x), and the units of each bundle that it is in."""
+    chip, units = target.chip, _units(sent.messages)
     slots = _spots(snake(chip).T)
     first = np.full((1, chip.routers_y, chip.routers_x), -1)  # place along the snake of a router's first core
     first[0, slots[::-1, 1], slots[::-1, 0]] = np.arange(len(slots))[::-1]
-    local = (ends >= 0).all(axis=0)
-    local[local] = on[ends[0, local]] == on[ends[1, local]]
-    flows = *_partners(ends[:, local], units[local], len(on)), _whole(abroad.away), _whole(abroad.home)
-    order, chips = np.argsort(on, kind="stable"), len(abroad.through)
-    members = order, np.searchsorted(on[order], np.arange(chips + 1))
-    mesh = np.concatenate([slots, _spots(abroad.ports.T)]), len(slots), first, chip.cores_per_router
-    place, tries = in_line(on), max(FEWEST, MOST // SLOWER // max(len(messages), 1))
-    found = _anneal(place, members, flows, mesh, _whole(abroad.through), tries)
+    ports, flows, bunches, through = _inside(on, sent, units, Topology.of(target))
+    order, chips = np.argsort(on, kind="stable"), len(through)
+    members = order, np.searchsorted(on[order], np.arange(chips + 1)), bunches[0]
+    mesh = np.concatenate([slots, _spots(ports.T)]), len(slots), first, chip.cores_per_router
+    place, tries = in_line(on), max(FEWEST, MOST // SLOWER // max(len(sent.row), 1))
+    found = _anneal(place, members, flows, bunches[1:], mesh, through, tries)
     return place, found[:, :, 0], units
 
 
-def on_board(on: Array, ends: Array, messages: Array, target: Target) -> Array:
+def _inside(on: Array, sent: Bundles, units: Array, topology: Topology) -> tuple[Array, Any, Any, Array]:
+    """Ports, flows and bunches of every chip, and what passes it from port to port."""
+    if not sent.shared:
+        abroad = outside(on, sent.ends, units, topology)
+        local = (sent.ends >= 0).all(axis=0)
+        local[local] = on[sent.ends[0, local]] == on[sent.ends[1, local]]
+        away, home, through = map(_whole, (abroad.away, abroad.home, abroad.through))
+        flows = *_partners(sent.ends[:, local], units[local], len(on)), away, home
+        none = np.zeros((4, 0), np.int64)
+        return abroad.ports, flows, _bunches(none, units, len(on), len(through)), through
+    ways = legs(on, sent, topology)
+    ports, chips = len(ways.ports), int(max(ways.chip.max(initial=-1), on.max(initial=-1))) + 1
+    every = np.stack([ways.row, ways.chip, ways.start, ways.end])
+    alone = _alone(every)
+    row, at, start, end = every[:, alone]
+    amount, away, home = units[row], *np.zeros((2, len(on), ports), np.int64)
+    inside, leaves, enters = (start >= 0) & (end >= 0), (start >= 0) & (end < 0), (start < 0) & (end >= 0)
+    np.add.at(away, (start[leaves], -1 - end[leaves]), amount[leaves])
+    np.add.at(home, (end[enters], -1 - start[enters]), amount[enters])
+    through, passes = np.zeros((chips, ports, ports), np.int64), (start < 0) & (end < 0)
+    np.add.at(through, (at[passes], -1 - start[passes], -1 - end[passes]), amount[passes])
+    flows = *_partners(np.stack([start, end])[:, inside], amount[inside], len(on)), away, home
+    return ways.ports, flows, _bunches(every[:, ~alone], units, len(on), chips), through
+
+
+def _alone(legs: Array) -> Array:
+    """Whether each of some legs (row, chip, start, end) is the only one of its bundle on its chip."""
+    new = (np.diff(legs[:2], axis=1, prepend=-1) != 0).any(axis=0)
+    alone: Array = new & np.append(new[1:], True)[: len(new)]
+    return alone
+
+
+def _bunches(legs: Array, units: Array, cores: int, chips: int) -> tuple[Array, ...]:
+    """Ways of one packet to several places of a chip, of legs (row, chip, start, end) in order.
+
+    Where those of each chip begin, among all; of every core where its own begin, and their numbers; where the places of
+    each begin, the places, its start first; its units.
+    """
+    legs = legs[:, np.argsort(legs[1], kind="stable")]
+    new = np.flatnonzero((np.diff(legs[:2], axis=1, prepend=-1) != 0).any(axis=0))
+    row, chip, start, end = legs
+    pins, starts = np.insert(end, new, start[new]), np.append(new, len(end))
+    starts = starts + np.arange(len(starts))
+    bunch = np.repeat(np.arange(len(new)), np.diff(starts))
+    core = pins >= 0
+    held = csr_array((np.ones(core.sum()), (pins[core], bunch[core])), shape=(cores, len(new)))
+    held.sum_duplicates()
+    first, numbers = held.indptr.astype(np.int64), held.indices.astype(np.int64)
+    return np.searchsorted(chip[new], np.arange(chips + 1)), first, numbers, starts, pins, units[row[new]]
+
+
+def on_board(on: Array, sent: Bundles, target: Target) -> Array:
     """The chip of each core once chips have places on their board, given which cores share one.
 
     Neither crossings nor the fullest link between chips are more than with the chips in order.
@@ -66,17 +115,16 @@ def on_board(on: Array, ends: Array, messages: Array, target: Target) -> Array:
     slots = _spots(topology.spots(np.arange(max(target.chips, count))))
     places = np.full(slots.max(axis=0)[::-1] + 1, -1)
     places[tuple(slots.T[::-1])] = np.arange(len(slots))
-    chip = np.append(on, -1)[ends]
-    far = (chip >= 0).all(axis=0) & (chip[0] != chip[1])
-    pairs = csr_array((messages[far], chip[:, far]), shape=(count, count))
-    pairs.sum_duplicates()
-    between = np.stack([np.repeat(np.arange(count), np.diff(pairs.indptr)), pairs.indices])
-    none = np.zeros((count, 0), np.int64)
-    flows = *_partners(between, _units(pairs.data), count), none, none
-    members = np.arange(count), np.array([0, count])
-    mesh, place = (slots, len(slots), places, 1), np.arange(count)
-    tries = max(FEWEST, min(MOST // max(pairs.nnz, 1), WIDEST // (6 * places.size)) // SLOWER)
-    _anneal(place, members, flows, mesh, np.zeros((1, 0, 0), np.int64), tries)
+    between = sent.gathered(np.append(on, -1)).without_host().merged(count)
+    units, none = _units(between.messages), np.zeros((count, 0), np.int64)
+    every = np.stack([between.row, np.zeros_like(between.row), *between.ends])
+    alone = _alone(every)
+    flows = *_partners(between.ends[:, alone], units[between.row[alone]], count), none, none
+    bunches = _bunches(every[:, ~alone], units, count, 1)
+    members, place = (np.arange(count), np.array([0, count]), bunches[0]), np.arange(count)
+    mesh = slots, len(slots), places, 1
+    tries = max(FEWEST, min(MOST // max(len(between.row), 1), WIDEST // (6 * places.size)) // SLOWER)
+    _anneal(place, members, flows, bunches[1:], mesh, np.zeros((1, 0, 0), np.int64), tries)
     return place[on]
 
 
@@ -129,6 +177,53 @@ def _walk(loads: Any, spots: Any, start: int, end: int, amount: int) -> None:
     while z > to_z:
         loads[5, z, y, x] += amount
         z -= 1
+
+
+@kept
+def _at(place: Any, pin: int, places: int) -> int:
+    """The spot of a core, or of a port, -1 less its number."""
+    return int(place[pin]) if pin >= 0 else places - 1 - pin
+
+
+@kept
+def _tree(loads: Any, seen: Any, place: Any, bunches: Any, mesh: Any, bunch: int, amount: int) -> int:
+    """Adds a packet to the links of its ways to several places, each once, and returns how many links these are."""
+    starts, pins = bunches[2], bunches[3]
+    spots, places = mesh[0], mesh[1]
+    seen[0, 0, 0, 0] += 1
+    number, count = seen[0, 0, 0, 0], 0
+    origin = _at(place, pins[starts[bunch]], places)
+    for i in range(starts[bunch] + 1, starts[bunch + 1]):
+        here, goal = spots[origin].copy(), spots[_at(place, pins[i], places)]
+        for axis in range(3):
+            while here[axis] != goal[axis]:
+                down = here[axis] > goal[axis]
+                side = 2 * axis + down
+                if seen[side + 1, here[2], here[1], here[0]] != number:
+                    seen[side + 1, here[2], here[1], here[0]] = number
+                    loads[side, here[2], here[1], here[0]] += amount
+                    count += 1
+                here[axis] += -1 if down else 1
+    return count
+
+
+@kept
+def _trees(
+    loads: Any, seen: Any, place: Any, bunches: Any, mesh: Any, core: int, other: int, sign: int
+) -> int:
+    """Adds all bunches of a core, or takes them away, or neither; those with the core ``other`` are left out.
+
+    Returns their hops.
+    """
+    first, numbers, starts, pins, units = bunches
+    hops = 0
+    for i in range(first[core], first[core + 1]):
+        bunch, both = numbers[i], False
+        for j in range(starts[bunch], starts[bunch + 1]):
+            both = both or (pins[j] == other and other >= 0)
+        if not both:
+            hops += units[bunch] * _tree(loads, seen, place, bunches, mesh, bunch, sign * units[bunch])
+    return hops
 
 
 @kept
@@ -203,12 +298,12 @@ def _aim(place: Any, flows: Any, mesh: Any, core: int) -> int:
 
 
 @kept
-def _anneal(place: Any, members: Any, flows: Any, mesh: Any, through: Any, tries: int) -> Any:
+def _anneal(place: Any, members: Any, flows: Any, bunches: Any, mesh: Any, through: Any, tries: int) -> Any:
     """Gives ``place`` the best places found, chip by chip, and returns the loads of the links (chips, sides, z, y, x).
 
     ``through`` (chips, ports, ports): what passes a chip, wherever its cores lie.
     """
-    order, start = members
+    order, start, bunched = members
     deep, high, wide = mesh[2].shape
     found = np.zeros((len(start) - 1, 6 if deep > 1 else 4, deep, high, wide), np.int64)
     for chip in range(len(start) - 1):
@@ -216,7 +311,11 @@ def _anneal(place: Any, members: Any, flows: Any, mesh: Any, through: Any, tries
         for a in range(through.shape[1]):
             for b in range(through.shape[2]):
                 _walk(found[chip], mesh[0], mesh[1] + a, mesh[1] + b, through[chip, a, b])
-        _anneal_chip(place, order[start[chip] : start[chip + 1]], flows, mesh, tries, found[chip])
+        cores = order[start[chip] : start[chip + 1]]
+        seen = np.zeros((found.shape[1] + 1, deep, high, wide), np.int64)
+        for bunch in range(bunched[chip], bunched[chip + 1]):
+            _tree(found[chip], seen, place, bunches, mesh, bunch, bunches[4][bunch])
+        _anneal_chip(place, cores, flows, bunches, mesh, tries, found[chip], seen)
     return found
 
 
@@ -245,7 +344,9 @@ def _count(loads: Any, place: Any, cores: Any, flows: Any, mesh: Any) -> None:
 
 
 @kept
-def _exchange(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) -> None:
+def _exchange(
+    loads: Any, seen: Any, place: Any, flows: Any, bunches: Any, mesh: Any, core: int, other: int, to: int
+) -> None:
     """Puts a core at the place ``to``, and the core that is there, if any, at the place of the first."""
     here = place[core]
     for sign in (-1, 1):  # first what goes is taken away, then added where it comes
@@ -254,8 +355,10 @@ def _exchange(loads: Any, place: Any, flows: Any, mesh: Any, core: int, other: i
             if other >= 0:
                 place[other] = here
         _move(loads, place, flows, mesh, core, -1, sign)
+        _trees(loads, seen, place, bunches, mesh, core, -1, sign)
         if other >= 0:
             _move(loads, place, flows, mesh, other, core, sign)
+            _trees(loads, seen, place, bunches, mesh, other, core, sign)
 
 
 @kept
@@ -266,14 +369,39 @@ def _grown(place: Any, flows: Any, mesh: Any, core: int, other: int, to: int) ->
 
 
 @kept
+def _branched(
+    loads: Any, seen: Any, place: Any, bunches: Any, mesh: Any, core: int, other: int, to: int
+) -> int:
+    """By how many hops ways to several places grow if a core and the one at the place ``to``, if any, change places."""
+    here, found = place[core], 0
+    for sign in (-1, 1):
+        if sign > 0:
+            place[core] = to
+            if other >= 0:
+                place[other] = here
+        found += sign * _trees(loads, seen, place, bunches, mesh, core, -1, 0)
+        if other >= 0:
+            found += sign * _trees(loads, seen, place, bunches, mesh, other, core, 0)
+    place[core] = here
+    if other >= 0:
+        place[other] = to
+    return int(found)
+
+
+@kept
 def _remember(place: Any, cores: Any, kept: Any) -> None:
     for i in range(len(cores)):
         kept[i] = place[cores[i]]
 
 
 @kept
-def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, found: Any) -> None:
-    """One chip; ``found``, which holds what passes it, is given the loads of its links at the best places."""
+def _anneal_chip(
+    place: Any, cores: Any, flows: Any, bunches: Any, mesh: Any, tries: int, found: Any, seen: Any
+) -> None:
+    """One chip; ``found``, which holds what passes it and its bunches, is given the loads at the best places.
+
+    ``seen`` is for :func:`_tree`.
+    """
     spots = mesh[0]
     holder, kept = np.full(mesh[1], -1), np.zeros(len(cores), np.int64)
     for core in cores:
@@ -292,10 +420,12 @@ def _anneal_chip(place: Any, cores: Any, flows: Any, mesh: Any, tries: int, foun
         allowed = -warm * COLD ** (step / total) * np.log(1.0 - np.random.random())
         other = holder[to]
         change = _grown(place, flows, mesh, core, other, to)
+        if bunches[4].size:
+            change += _branched(loads, seen, place, bunches, mesh, core, other, to)
         if change - SHARE * peak > allowed:
             continue  # whatever becomes of the fullest link
         _copy(loads, trial)
-        _exchange(trial, place, flows, mesh, core, other, to)
+        _exchange(trial, seen, place, flows, bunches, mesh, core, other, to)
         fullest = trial.max()
         if hops + change + SHARE * fullest - cost > allowed:
             place[core] = here

@@ -7,6 +7,7 @@ from scipy.sparse import csr_array
 
 from ...array import Array
 from ...target_schema import Chip
+from ..bundles import Bundles
 from ._base import in_order
 
 UNITS = 2**29  # of all messages together: METIS takes whole numbers, and adds them up in 32 bits
@@ -14,7 +15,7 @@ TRIES = 10  # partitions that METIS makes and chooses from
 MANY = 1 << 14  # cores from which on it makes one
 
 
-def partitioned(ends: Array, messages: Array, cores: int, chip: Chip) -> Array:
+def partitioned(sent: Bundles, cores: int, chip: Chip) -> Array:
     """The chip of each core, with the fewest messages between chips that is found; as few chips as hold all.
 
     Data order, METIS's partition into chips that are about equally full, and into full ones and a rest compete.
@@ -22,8 +23,7 @@ def partitioned(ends: Array, messages: Array, cores: int, chip: Chip) -> Array:
     plain = in_order(cores, chip)
     if cores <= chip.cores_per_chip:
         return plain
-    graph = _undirected(ends, messages, cores)
-    sizes = np.bincount(plain)
+    graph, sizes = _undirected(sent, cores), np.bincount(plain)
     loose = sizes.max() * len(sizes) / cores - 1
     wishes = [(np.full(len(sizes), 1 / len(sizes)), loose)]
     if loose > 0.01:  # otherwise both are the same
@@ -31,11 +31,15 @@ def partitioned(ends: Array, messages: Array, cores: int, chip: Chip) -> Array:
     found = [plain]
     for shares, excess in wishes:
         found.append(_numbered(_repaired(_metis(graph, shares, excess), graph, chip.cores_per_chip)))
-    return min(found, key=lambda on: _crossing(on, graph))
+    return min(found, key=lambda on: _crossing(on, graph, sent))
 
 
-def _undirected(ends: Array, messages: Array, cores: int) -> csr_array:
-    """(cores, cores) symmetric: what two cores send each other, in whole units, at least one."""
+def _undirected(sent: Bundles, cores: int) -> csr_array:
+    """(cores, cores) symmetric: what two cores send each other, in whole units, at least one.
+
+    Of what is copied, each receiver has its part: METIS knows edges, and all together cross as one.
+    """
+    ends, messages = sent.ends, sent.copies / np.bincount(sent.row)[sent.row]
     inside = (ends >= 0).all(axis=0) & (ends[0] != ends[1])
     units = np.rint(messages[inside] * (UNITS / (messages[inside].sum() or 1.0))).clip(1)
     source, target = ends[:, inside]
@@ -88,6 +92,9 @@ def _numbered(on: Array) -> Array:
     return rank[part]
 
 
-def _crossing(on: Array, graph: csr_array) -> int:
+def _crossing(on: Array, graph: csr_array, sent: Bundles) -> float:
+    if sent.shared:
+        between = sent.gathered(np.append(on, -1))
+        return float(between.copies[(between.ends >= 0).all(axis=0)].sum())
     rows = np.repeat(on, np.diff(graph.indptr))
-    return int(graph.data[rows != on[graph.indices]].sum())
+    return float(graph.data[rows != on[graph.indices]].sum())

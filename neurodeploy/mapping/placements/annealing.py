@@ -22,7 +22,7 @@ class Annealing(Placement):
         from ._annealing import annealed  # numba takes its time
 
         on = in_order(len(cores), target.chip)
-        return routers(on, annealed(on, *flows.between(cores), target), target.chip)
+        return routers(on, annealed(on, flows.between(cores), target), target.chip)
 
 
 MEMBER = Annealing()

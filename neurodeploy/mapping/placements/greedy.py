@@ -27,7 +27,8 @@ class Greedy(Placement):
 
     def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Router]:
         """Chips one after the other, each on its own."""
-        (ends, messages), chip = flows.between(cores), target.chip
+        sent, chip = flows.between(cores), target.chip
+        ends, messages = sent.ends, sent.copies
         count, each = len(cores), chip.cores_per_chip
         on = in_order(count, chip)
         abroad = outside(on, ends, messages, Topology.of(target))

@@ -20,7 +20,7 @@ class Metis(Placement):
 
     def place(self, cores: Sequence[Sequence[int]], flows: Traffic, target: Target) -> list[Router]:
         """A chip for every core, then the snakes."""
-        on = partitioned(*flows.between(cores), len(cores), target.chip)
+        on = partitioned(flows.between(cores), len(cores), target.chip)
         return routers(on, in_line(on), target.chip)
 
 

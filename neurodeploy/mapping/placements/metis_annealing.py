@@ -28,16 +28,16 @@ class MetisAnnealing(Placement):
         """As METIS parts the cores, unless that is worse than data order in anything."""
         from ._annealing import annealed, on_board  # numba takes its time
 
-        (ends, messages), chip = flows.between(cores), target.chip
+        sent, chip = flows.between(cores), target.chip
         plain = in_order(len(cores), chip)
-        parted = on_board(partitioned(ends, messages, len(cores), chip), ends, messages, target)
+        parted = on_board(partitioned(sent, len(cores), chip), sent, target)
         if not np.array_equal(parted, plain):
-            spots = routers(parted, annealed(parted, ends, messages, target), chip)
-            ours, snakes = (loads(s, ends, messages, target) for s in (spots, data_order(len(cores), chip)))
+            spots = routers(parted, annealed(parted, sent, target), chip)
+            ours, snakes = (loads(s, sent, target) for s in (spots, data_order(len(cores), chip)))
             worse = (getattr(ours, key) > getattr(snakes, key) for key in ("hops", "peak", "crossings"))
             if not any(worse):
                 return spots
-        return routers(plain, annealed(plain, ends, messages, target), chip)
+        return routers(plain, annealed(plain, sent, target), chip)
 
 
 MEMBER = MetisAnnealing()

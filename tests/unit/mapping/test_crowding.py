@@ -119,9 +119,10 @@ def test_messages_of_the_host_pass_the_links_of_its_port() -> None:
     assert found.max() == pytest.approx(100 * entering * bits * times.mesh_bit.nominal)
 
 
-@pytest.mark.parametrize("chips", [1, 4])
-def test_chips_and_host_are_expected_to_carry_about_what_they_do(chips: int) -> None:
+@pytest.mark.parametrize("chips, multicast", [(1, False), (4, False), (4, True)])
+def test_chips_and_host_are_expected_to_carry_about_what_they_do(chips: int, multicast: bool) -> None:
     target = small(128 if chips == 1 else 12, chips)
+    target = target.model_copy(update={"chip": target.chip.model_copy(update={"multicast": multicast})})
     source = mini_vit(seed=0)
     x = images(source, 12, 0)
     spiking = METHODS["ecmt"].rewrite(source, METHODS["ecmt"].configure({})[1], x, 4)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.trace import HOST, Link, Router
+from neurodeploy.mapping.bundles import Bundles
 from neurodeploy.mapping.demand import Accounting
 from neurodeploy.mapping.groups import populations
 from neurodeploy.mapping.limits import breaches, pack
@@ -121,9 +122,9 @@ def test_what_fits_nowhere_stays_alone() -> None:
 def test_messages_between_cores_are_those_of_their_tiles_each_pair_once() -> None:
     source, target = np.array([-1, 0, 1, 2, 0, 2, 3]), np.array([0, 2, 2, 3, 1, 3, -1])
     traffic = Traffic(source, target, np.ones(7, np.int64), np.array([5.0, 1, 2, 4, 9, 8, 3]), 4)
-    ends, messages = traffic.between([[0, 1], [2], [3]])
-    assert ends.T.tolist() == [[0, 1], [1, 2], [2, -1], [-1, 0]]  # what stays on a core does not travel
-    assert messages.tolist() == [3, 12, 3, 5]
+    sent = traffic.between([[0, 1], [2], [3]])
+    assert sent.ends.T.tolist() == [[0, 1], [1, 2], [2, -1], [-1, 0]]  # what stays on a core does not travel
+    assert sent.messages.tolist() == [3, 12, 3, 5]
 
 
 def test_mapped_cores_sit_at_most_four_to_a_Router() -> None:
@@ -169,7 +170,7 @@ def test_loads_of_many_flows_are_those_of_their_routes(seed: int) -> None:
         a, b = (None if end < 0 else places[end] for end in (source, target))
         for link in route(a, b, DIRECT):
             expected[link] += amount
-    found = loads(places, ends, messages, LOIHI2)
+    found = loads(places, Bundles.apart(ends, messages), LOIHI2)
     assert by_link(found.mesh) == {link: n for link, n in expected.items() if link.kind == "mesh"}
     assert found.hops == sum(n for link, n in expected.items() if link.kind == "mesh")
     between = sorted(n for link, n in expected.items() if link.kind == "chip")

@@ -58,7 +58,7 @@ def on(chip: Chip) -> Target:
 
 
 def travelled(spots: list[Router], traffic: Traffic, chip: Chip) -> Loads:
-    return loads(spots, *traffic.between([[i] for i in range(traffic.tiles)]), on(chip))
+    return loads(spots, traffic.between([[i] for i in range(traffic.tiles)]), on(chip))
 
 
 # --- every method -------------------------------------------------------------------------------------------------
@@ -162,9 +162,9 @@ def communities(seed: int, groups: int, size: int) -> tuple[Traffic, np.ndarray]
 def test_cores_that_talk_share_a_chip(sizes: tuple[int, int, int]) -> None:
     groups, size, cap = sizes
     traffic, group = communities(3, groups, size)
-    ends, messages = traffic.between([[i] for i in range(traffic.tiles)])
-    part = partitioned(ends, messages, traffic.tiles, mesh(4, 2, 1, cap))
-    assert sum(messages[part[ends[0]] != part[ends[1]]]) == groups - 1
+    sent = traffic.between([[i] for i in range(traffic.tiles)])
+    part = partitioned(sent, traffic.tiles, mesh(4, 2, 1, cap))
+    assert sum(sent.messages[part[sent.ends[0]] != part[sent.ends[1]]]) == groups - 1
     assert len({(a, b) for a, b in zip(part.tolist(), group.tolist(), strict=True)}) == groups
 
 
@@ -172,12 +172,12 @@ def test_cores_that_talk_share_a_chip(sizes: tuple[int, int, int]) -> None:
 @given(CHIPS, st.integers(1, 60), st.integers(0, 2**32 - 1))
 def test_annealed_loads_are_those_of_the_routes(chip: Chip, cores: int, seed: int) -> None:
     """What was kept from swap to swap, against :func:`route`, link by link."""
-    ends, messages = random_traffic(seed, cores).between([[i] for i in range(cores)])
+    sent = random_traffic(seed, cores).between([[i] for i in range(cores)])
     target, order = on(chip), np.random.default_rng(seed).permutation(in_order(cores, chip))
-    place, found, units = annealing(order, ends, messages, target)
+    place, found, units = annealing(order, sent, target)
     spots, topology = routers(order, place, chip), Topology.of(target)
     expected = np.zeros_like(found)
-    for pair, amount in zip(ends.T.tolist(), units.tolist(), strict=True):
+    for pair, amount in zip(sent.ends.T.tolist(), units.tolist(), strict=True):
         a, b = (None if i < 0 else spots[i] for i in pair)
         for start, end in route(a, b, topology):
             if start.chip == end.chip:

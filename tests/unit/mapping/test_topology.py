@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neurodeploy.ir.trace import HOST, Link, Router
+from neurodeploy.mapping.bundles import Bundles
 from neurodeploy.mapping.placements._annealing import annealing, on_board
 from neurodeploy.mapping.placements._base import PLACEMENTS, data_order, in_order, routers
 from neurodeploy.mapping.routes import loads, route, tree
@@ -161,20 +162,34 @@ def flows(seed: int, cores: int) -> tuple[np.ndarray, np.ndarray]:
     return ends, random.integers(1, 100, ends.shape[1]).astype(float)
 
 
-@settings(max_examples=25, deadline=None)
+def bundles(ends: np.ndarray, messages: np.ndarray, most: int) -> Bundles:
+    """The receivers of each sender, up to so many in one bundle, with the messages of its first."""
+    order = np.argsort(ends[0], kind="stable")
+    ends, start = ends[:, order], np.searchsorted(ends[0, order], ends[0, order])
+    part = (np.arange(len(order)) - start) // most
+    first = np.flatnonzero((np.diff([ends[0], part], axis=1, prepend=-2) != 0).any(axis=0))
+    return Bundles(
+        ends, np.repeat(np.arange(len(first)), np.diff(first, append=len(order))), messages[order][first]
+    )
+
+
+@pytest.mark.parametrize("most", [1, 4], ids=["one receiver", "copied"])
+@settings(max_examples=20, deadline=None)
 @given(targets(), st.integers(0, 2**32 - 1))
-def test_loads_of_links_are_those_of_shortest_ways(target: Target, seed: int) -> None:
-    """Many flows at once, and what the annealing kept from swap to swap."""
+def test_loads_of_links_are_those_of_shortest_ways(most: int, target: Target, seed: int) -> None:
+    """Many flows at once, and what the annealing kept from swap to swap; a packet that is copied takes a link once."""
     random, chip, board = np.random.default_rng(seed), target.chip, chips(target)
     cores = int(random.integers(1, min(CHIPS * chip.cores_per_chip, 30) + 1))
     ends, messages = flows(seed, cores)
     order = random.permutation(np.repeat(random.permutation(CHIPS), chip.cores_per_chip)[:cores])
-    place, counted, units = annealing(order, ends, messages, target)
+    sent = bundles(ends, messages, most)
+    place, counted, units = annealing(order, sent, target)
     places = routers(order, place, chip)
-    found, carried, kept = loads(places, ends, messages, target), Counter[Link](), Counter[Link]()
-    for pair, amount, unit in zip(ends.T.tolist(), messages.tolist(), units.tolist(), strict=True):
-        a, b = (None if end < 0 else places[end] for end in pair)
-        for link in expected(a, b, target, board):
+    found, carried, kept = loads(places, sent, target), Counter[Link](), Counter[Link]()
+    for bundle, (amount, unit) in enumerate(zip(sent.messages.tolist(), units.tolist(), strict=True)):
+        pairs = sent.ends[:, sent.row == bundle].T.tolist()
+        ways = ([None if end < 0 else places[end] for end in pair] for pair in pairs)
+        for link in {link for a, b in ways for link in expected(a, b, target, board)}:
             carried[link] += amount
             kept[link] += unit
     mesh = {link: n for link, n in carried.items() if link.kind == "mesh"}
@@ -211,26 +226,29 @@ def test_parts_of_a_hidden_line_lie_beside_each_other(board: tuple[int, int]) ->
         update={"board": Board(chips_x=board[0], chips_y=board[1], source="x"), "chips": 32}
     )
     part, ends, messages = chain(16, 3, 5)
-    on = on_board(part, ends, messages, target)
+    sent = Bundles.apart(ends, messages)
+    on = on_board(part, sent, target)
     assert len(np.unique(on)) == 16 and on.max() < 32
     assert all(len(np.unique(on[part == p])) == 1 for p in range(16))
-    plain, ours = (
-        loads([Router(n, 0, 0) for n in way.tolist()], ends, messages, target) for way in (part, on)
-    )
+    plain, ours = (loads([Router(n, 0, 0) for n in way.tolist()], sent, target) for way in (part, on))
     assert ours.crossings <= 0.6 * plain.crossings and ours.crossing_peak <= plain.crossing_peak
     assert ours.crossings >= 150.0
 
 
+@pytest.mark.parametrize("most", [1, 4], ids=["one receiver", "copied"])
 @settings(max_examples=10, deadline=None)
 @given(targets(), st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_a_placement_on_a_board_is_no_worse_than_data_order(target: Target, cores: int, seed: int) -> None:
+def test_a_placement_on_a_board_is_no_worse_than_data_order(
+    most: int, target: Target, cores: int, seed: int
+) -> None:
     ends, messages = flows(seed, cores)
-    traffic = Traffic(ends[0], ends[1], np.ones(len(messages), np.int64), messages, cores)
+    sent = bundles(ends, messages, most)
+    traffic = Traffic(*sent.ends, np.ones(len(messages), np.int64), sent.copies, cores, sent)
     spots = PLACEMENTS["metis-annealing"].place([[i] for i in range(cores)], traffic, target)
     most = Counter(spot.chip for spot in spots).values()
     assert max(most, default=0) <= target.chip.cores_per_chip
     used, needed = len(most), int(in_order(cores, target.chip).max()) + 1
     assert used == needed and max(spot.chip for spot in spots) < max(target.chips, needed)
-    ours, plain = (loads(way, ends, messages, target) for way in (spots, data_order(cores, target.chip)))
+    ours, plain = (loads(way, traffic.packets, target) for way in (spots, data_order(cores, target.chip)))
     for key in ("hops", "peak", "crossings"):
         assert getattr(ours, key) <= getattr(plain, key) * (1 + 1e-9)
