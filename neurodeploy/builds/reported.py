@@ -56,7 +56,7 @@ def seen(found: Imported, priced: Priced) -> report.Seen | None:
         return None
     images, labels = found.stimulus.measurement(counts.samples)
     shown = _shown(found, images[0])
-    each = found.graph.input.per_tick and tokens(found.graph) is not None  # an answer for each token
+    each = found.data is not None and found.data.sequence  # an answer for each token
     if labels is None or each or evaluation.pictured(found.graph, found.data):
         return shown
     said = evaluation.predictions(priced.trace.outputs[:, :1])[-1, 0]
@@ -67,6 +67,8 @@ def _shown(found: Imported, raw: Array) -> report.Seen:
     """What a raw input looks like, or reads like."""
     if tokens(found.graph) is not None:
         return report.Seen(text=spelling(found.tokenizer)(raw)[:LETTERS])
+    if found.data and found.data.sequence:
+        return report.Seen(text="".join(found.data.classes[i] for i in raw.argmax(axis=-1))[:LETTERS])
     return report.Seen(picture=picture(raw, found.data.levels if found.data else int(raw.max(initial=1))))
 
 

@@ -175,6 +175,35 @@
       if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(); }
     });
   };
+  // The squares of a drawing are one stop of the Tab key; arrows go to the nearest one that way.
+  const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  const centre = (group) => {
+    const box = group.getBoundingClientRect();
+    return [box.x + box.width / 2, box.y + box.height / 2];
+  };
+  const rove = (groups) => {
+    let current = groups[0];
+    groups.forEach((group) => {
+      group.setAttribute("tabindex", group === current ? 0 : -1);
+      group.addEventListener("focus", () => {
+        current.setAttribute("tabindex", -1);
+        current = group;
+        group.setAttribute("tabindex", 0);
+      });
+      group.addEventListener("keydown", (event) => {
+        if (!(event.key in WAYS)) return;
+        event.preventDefault();
+        const [right, down] = WAYS[event.key], [x, y] = centre(group);
+        let nearest = null, least = Infinity;
+        groups.forEach((other) => {
+          const [u, v] = centre(other), ahead = (u - x) * right + (v - y) * down;
+          const aside = Math.abs((u - x) * down) + Math.abs((v - y) * right);
+          if (ahead > 1 && ahead + 3 * aside < least) [nearest, least] = [other, ahead + 3 * aside];
+        });
+        if (nearest) nearest.focus();
+      });
+    });
+  };
   const jump = (core) => {
     document.getElementById("cores").open = true;
     const row = document.getElementById(`core-${core}`);
@@ -190,6 +219,7 @@
     const row = document.getElementById(`core-${group.dataset.core}`);
     if (panel && row) acts(group, () => tell(standingFacts(row)), () => jump(group.dataset.core));
   });
+  new Set(all("g.used").map((group) => group.ownerSVGElement)).forEach((svg) => rove(all("g.used", svg)));
 
   // A chip that is opened is drawn as chipmap.py draws the chips of small builds.
   const opened = document.getElementById("opened");
@@ -233,6 +263,7 @@
     const whole = drawing("svg", { viewBox: `0 0 ${width} ${height}`, width, role: "img", "aria-label": `chip ${number}`,
       style: `min-width:${Math.min(width, 420)}px` }, ...parts);
     opened.replaceChildren(element("h3", `Chip ${number}`), whole);
+    rove(all("g.used", whole));
     opened.scrollIntoView({ block: "nearest" });
   };
   all("g.used[data-chip]").forEach((group) => {

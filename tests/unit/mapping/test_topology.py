@@ -243,11 +243,12 @@ def test_a_placement_on_a_board_is_no_worse_than_data_order(
 ) -> None:
     ends, messages = flows(seed, cores)
     sent = bundles(ends, messages, most)
-    traffic = Traffic(*sent.ends, np.ones(len(messages), np.int64), sent.copies, cores, sent)
+    source, reader = sent.ends
+    traffic = Traffic(source, reader, np.ones(len(reader), np.int64), sent.copies, cores, sent)
     spots = PLACEMENTS["metis-annealing"].place([[i] for i in range(cores)], traffic, target)
-    most = Counter(spot.chip for spot in spots).values()
-    assert max(most, default=0) <= target.chip.cores_per_chip
-    used, needed = len(most), int(in_order(cores, target.chip).max()) + 1
+    filled = Counter(spot.chip for spot in spots).values()
+    assert max(filled, default=0) <= target.chip.cores_per_chip
+    used, needed = len(filled), int(in_order(cores, target.chip).max()) + 1
     assert used == needed and max(spot.chip for spot in spots) < max(target.chips, needed)
     ours, plain = (loads(way, traffic.packets, target) for way in (spots, data_order(cores, target.chip)))
     for key in ("hops", "peak", "crossings"):
