@@ -1,6 +1,7 @@
-"""Every trained model of images whose data ship with the project, built as a user builds it.
+"""Every trained model whose data ship with the project, built as a user builds it; those of other data with --data.
 
     .venv/bin/python benchmarks/zoo.py [NAME ...] [--target loihi-sim]
+    .venv/bin/python benchmarks/zoo.py cifar10-a2os2a --data cifar10_jpeg.h5
 
 Accuracies are those of the whole test split: in floats, of the spiking network, of the integers; of images PSNR beside
 the truth and beside the float network's. Operations, energy and
@@ -24,10 +25,10 @@ from neurodeploy import datasets
 from neurodeploy.sources import zoo
 
 
-def row(name: str, target: str, folder: Path) -> dict[str, Any]:
+def row(name: str, target: str, data: str | None, folder: Path) -> dict[str, Any]:
     """What a build of one model says of it."""
     start = time.perf_counter()
-    found = neurodeploy.build(name, target, out=str(folder / name)).report
+    found = neurodeploy.build(name, target, data=data, out=str(folder / name)).report
     accuracy, images, counts = found["accuracy"], found["images"], found["counts"]
     judged = {kind: accuracy[kind] for kind in ("float", "spiking", "integer")}
     if images["samples"]:
@@ -47,19 +48,19 @@ def row(name: str, target: str, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Build the models and keep their rows."""
     entries = [zoo.entry(name) for name in zoo.names()]
-    shipped = [
-        e.name for e in entries if e.trained and e.dataset in datasets.names() and e.kind != "sequence"
-    ]
+    trained = [e.name for e in entries if e.trained and e.kind != "sequence"]
+    shipped = [name for name in trained if zoo.entry(name).dataset in datasets.names()]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=shipped, help="models of the zoo (default: all of them)")
     parser.add_argument("--target", default="loihi-sim")
+    parser.add_argument("--data", help="the data of the models that are named")
     chosen = parser.parse_args()
     path = RESULTS / "zoo.json"
     kept = json.loads(path.read_text())["rows"] if path.is_file() else []
-    rows = {old["model"]: old for old in kept if old["model"] in shipped}
+    rows = {old["model"]: old for old in kept if old["model"] in trained}
     with tempfile.TemporaryDirectory() as folder:
         for name in chosen.names:
-            rows[name] = row(name, chosen.target, Path(folder))
+            rows[name] = row(name, chosen.target, chosen.data, Path(folder))
             print(rows[name], flush=True)
             write("zoo", {"target": chosen.target, "rows": [rows[key] for key in sorted(rows)]})
     print(machine())

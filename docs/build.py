@@ -234,6 +234,15 @@ def zoo_builds() -> str:
     )  # fmt: skip
 
 
+def plan() -> str:
+    """The keys of the table ``train`` of a model's file."""
+    rows = [
+        (f"`{key}`", f"`{json.dumps(field.default)}`", field.description)
+        for key, field in zoo.TrainTable.model_fields.items()
+    ]
+    return table(("Key", "Default", "Meaning"), rows)
+
+
 def sequences() -> str:
     """Bits per token of sequence models and of their integers."""
     head = ("Model", "Tokens", "Bits each, float", "Integer", "Ratio", "Likeliest is right, float", "Integer")
@@ -493,6 +502,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "models": models,
     "zoo-builds": zoo_builds,
     "zoo-sizes": zoo_sizes,
+    "plan": plan,
     "sequences": sequences,
     "definitions": definitions,
     "coefficients": coefficients,

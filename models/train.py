@@ -177,6 +177,16 @@ class Run:
         """Those of both parts."""
         return self.plan.pretrain_epochs + self.plan.epochs
 
+    @property
+    def entry_of_epoch(self) -> zoo.ZooEntry:
+        """The model as this epoch sees it: with one tick where the plan begins so.
+
+        One tick costs a T-th and teaches most of what T ticks need (Chowdhury et al., arXiv 2110.05929, the other way
+        round); the last epochs, at all ticks, teach the neurons' leak and the statistics of the norms.
+        """
+        one = self.state.epoch - self.plan.pretrain_epochs < self.plan.one_tick_epochs
+        return self.entry.model_copy(update={"timesteps": 1}) if one else self.entry
+
     def resume(self) -> bool:
         """Continue from the checkpoint if there is one of this very training; True when it did."""
         if not self.checkpoint.is_file():
@@ -207,6 +217,7 @@ class Run:
         started = time.perf_counter()
         # Dropout, augmentation and order depend on (seed, epoch) alone: resuming cannot change them.
         torch.manual_seed(self.plan.seed * 1_000_003 + self.state.epoch + 1)
+        self.objective.entry = self.entry_of_epoch
         line = self._train()
         if len(self.validation) and self.data.labelled:
             line["validation_accuracy"] = self._validate()
@@ -231,7 +242,8 @@ class Run:
         return {"epoch": self.state.epoch + 1, "loss": loss / count, self.objective.score: score / count}
 
     def _step(self, picked: Tensor, rate: float) -> tuple[float, float]:
-        loss, score = self.objective.loss(self.network, self.pixels, picked)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.plan.bfloat16):
+            loss, score = self.objective.loss(self.network, self.pixels, picked)
         self.optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.plan.clip_norm)
@@ -259,7 +271,7 @@ class Run:
     def _validate(self) -> float:
         random_state = torch.get_rng_state()
         pixels, labels = self.data.train_x[self.validation], self.data.train_y[self.validation]
-        found = predict(self.averaged(), pixels, self.entry, self.device)
+        found = predict(self.averaged(), pixels, self.entry_of_epoch, self.device)
         torch.set_rng_state(random_state)
         return float((found == wanted(pixels, labels, self.entry)).mean())
 

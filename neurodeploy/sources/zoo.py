@@ -123,34 +123,43 @@ class WeightsTable(_Table):
 class TrainTable(_Table):
     """Everything that decides the weights besides the model and the data."""
 
-    seed: int = 0
-    epochs: int = Field(default=100, ge=1)
-    batch: int = Field(default=64, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
-    warmup_epochs: int = Field(default=5, ge=0)
-    weight_decay: float = Field(default=0.05, ge=0)
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    clip_norm: float = Field(default=1.0, gt=0)
+    seed: int = Field(default=0, description="of weights, order, held-out images and changes of images")
+    epochs: int = Field(default=100, ge=1, description="passes over the training images")
+    batch: int = Field(default=64, ge=1, description="images per step")
+    learning_rate: float = Field(default=1e-3, gt=0, description="largest one; it ends at 0, by half a cosine")
+    warmup_epochs: int = Field(default=5, ge=0, description="epochs in which the rate rises to it")
+    weight_decay: float = Field(default=0.05, ge=0, description="of matrices and kernels alone, by AdamW")
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="share of a label that all classes share")
+    clip_norm: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     average: float = Field(
-        default=0.0, ge=0, lt=1, description="decay of the weights' moving average; 0: none"
+        default=0.0, ge=0, lt=1, description="decay of the weights' moving average, which is saved; 0: none"
     )
     validation: float = Field(default=0.0, ge=0, lt=1, description="share of the training images held out")
     shift: float = Field(default=0.0, ge=0, description="largest shift, pixels")
     rotate: float = Field(default=0.0, ge=0, description="largest rotation, degrees")
     zoom: float = Field(default=0.0, ge=0, lt=1, description="largest relative change of size")
     noise: float = Field(default=0.0, ge=0, description="standard deviation, pixel levels")
-    flip: bool = False
+    flip: bool = Field(default=False, description="half of the images mirrored")
     crop: int = Field(default=0, ge=0, description="largest shift by whole pixels")
     start: str = Field(default="", description="model of the zoo whose weights training begins with")
     levels: int = Field(
         default=0, ge=0, description="half the counts of the network's quantisers; 0: it has none"
     )
-    #: how the steps of quantisers start, as in --method pmsm
-    init: Literal["mse", "entropy", "midway"] = "mse"
+    init: Literal["mse", "entropy", "midway"] = Field(
+        default="mse", description="how steps of quantisers start, as in `--method pmsm`"
+    )
     objective: Objective | Literal[""] = Field(default="", description="of the training before; empty: none")
-    pretrain_epochs: int = Field(default=0, ge=0)
+    pretrain_epochs: int = Field(default=0, ge=0, description="passes over images alone, before the others")
     real: str = Field(default="", description="data set whose images a generator's are to look like")
-    channels_last: bool = False  #: memory layout of kernels and images: faster for wide convolutions
+    channels_last: bool = Field(
+        default=False, description="memory layout of kernels and images: faster for wide convolutions"
+    )
+    one_tick_epochs: int = Field(
+        default=0, ge=0, description="epochs at the beginning in which a spiking network sees one tick"
+    )
+    bfloat16: bool = Field(
+        default=False, description="products and convolutions of training in bfloat16; weights and tests in float32"
+    )
 
 
 class ZooEntry(_Table):

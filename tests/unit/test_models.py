@@ -471,6 +471,30 @@ def test_training_lowers_the_loss(few: DataSet, tmp_path: Path) -> None:
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_a_plan_may_begin_with_one_tick(
+    few: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training and watching see one tick for as long as the plan says, then all of them; also after a resume."""
+    seen: list[int] = []
+    whole = spiking.run
+    monkeypatch.setattr(spiking, "run", lambda network, x, ticks: (seen.append(ticks), whole(network, x, ticks))[1])
+    entry = tiny(SNN, epochs=3, one_tick_epochs=2)
+    for ticks in (1, 1, entry.timesteps):
+        run = train.Run(entry, few, tmp_path)
+        run.resume()
+        seen.clear()
+        run.epoch()
+        assert set(seen) == {ticks}
+
+
+def test_a_plan_may_compute_in_bfloat16(few: DataSet, tmp_path: Path) -> None:
+    """Weights stay float32, and the loss is that of float32 within what eight bits of fraction leave."""
+    runs = [train.Run(tiny(SNN, bfloat16=coarse), few, tmp_path / str(coarse)) for coarse in (False, True)]
+    fine, coarse = (run.epoch()["loss"] for run in runs)
+    assert fine != coarse and coarse == pytest.approx(fine, rel=0.1)
+    assert {value.dtype for value in runs[1].network.parameters()} == {torch.float32}
+
+
 def test_write_results_records_what_zoo_reads(few: DataSet, tmp_path: Path) -> None:
     entry = tiny("digits-vit", epochs=1)
     run = train.Run(entry, few, tmp_path)
