@@ -48,7 +48,7 @@ def row(name: str, target: str, data: str | None, folder: Path) -> dict[str, Any
 def main() -> None:
     """Build the models and keep their rows."""
     entries = [zoo.entry(name) for name in zoo.names()]
-    trained = [e.name for e in entries if e.trained and e.kind != "sequence"]
+    trained = [e.name for e in entries if e.trained]
     shipped = [name for name in trained if zoo.entry(name).dataset in datasets.names()]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=shipped, help="models of the zoo (default: all of them)")

@@ -46,6 +46,7 @@ from neurodeploy.ir.neuron_model import NEURONS  # noqa: E402
 from neurodeploy.mapping.layouts._base import LAYOUTS  # noqa: E402
 from neurodeploy.mapping.objectives._base import OBJECTIVES  # noqa: E402
 from neurodeploy.mapping.placements._base import PLACEMENTS  # noqa: E402
+from neurodeploy.report import units  # noqa: E402
 from neurodeploy.report.columns import TABLES  # noqa: E402
 from neurodeploy.report.figures import GROUPS  # noqa: E402
 from neurodeploy.sources import zoo  # noqa: E402
@@ -243,6 +244,21 @@ def plan() -> str:
     return table(("Key", "Default", "Meaning"), rows)
 
 
+def cifar() -> str:
+    """How models of CIFAR-10 were trained, and what their builds say."""
+    built = {row["model"]: row for row in _measured("zoo")}
+    rows = []
+    for entry in (e for e in map(zoo.entry, zoo.names()) if e.trained and e.name.startswith("cifar10-")):
+        log = json.loads(entry.weights_path.with_suffix(".log.json").read_text(encoding="utf-8"))
+        ticks = f", {entry.train.one_tick_epochs} of them at one tick" if entry.train.one_tick_epochs else ""
+        integer, _, power, latency_ms, *_ = _built(built.get(entry.name))
+        rows.append((f"`{entry.name}`", f"{entry.train.epochs}{ticks}", f"{log['seconds'] / 60:.0f} min",
+                     f"{entry.weights.parameters:,}", entry.weights.result, integer, power, latency_ms))  # fmt: skip
+    return table(
+        ("Name", "Epochs", "Wall time", "Parameters", "Float", "Integer", "Energy, uJ", "Latency, ms"), rows
+    )
+
+
 def sequences() -> str:
     """Bits per token of sequence models and of their integers."""
     head = ("Model", "Tokens", "Bits each, float", "Integer", "Ratio", "Likeliest is right, float", "Integer")
@@ -351,7 +367,10 @@ def _work(row: dict[str, Any]) -> str:
 
 def _range(found: dict[str, float] | None) -> str:
     """Nominal, lowest and highest; empty where nothing was measured."""
-    return f"{found['nominal']:.3g} [{found['low']:.3g} .. {found['high']:.3g}]" if found else ""
+    if not found:
+        return ""
+    nominal, low, high = (units.digits(found[key]) for key in ("nominal", "low", "high"))
+    return f"{nominal} [{low} .. {high}]"
 
 
 # --- numbers -----------------------------------------------------------------------------------------------------
@@ -503,6 +522,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "zoo-builds": zoo_builds,
     "zoo-sizes": zoo_sizes,
     "plan": plan,
+    "cifar": cifar,
     "sequences": sequences,
     "definitions": definitions,
     "coefficients": coefficients,

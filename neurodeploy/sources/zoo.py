@@ -126,10 +126,14 @@ class TrainTable(_Table):
     seed: int = Field(default=0, description="of weights, order, held-out images and changes of images")
     epochs: int = Field(default=100, ge=1, description="passes over the training images")
     batch: int = Field(default=64, ge=1, description="images per step")
-    learning_rate: float = Field(default=1e-3, gt=0, description="largest one; it ends at 0, by half a cosine")
+    learning_rate: float = Field(
+        default=1e-3, gt=0, description="largest one; it ends at 0, by half a cosine"
+    )
     warmup_epochs: int = Field(default=5, ge=0, description="epochs in which the rate rises to it")
     weight_decay: float = Field(default=0.05, ge=0, description="of matrices and kernels alone, by AdamW")
-    label_smoothing: float = Field(default=0.1, ge=0, lt=1, description="share of a label that all classes share")
+    label_smoothing: float = Field(
+        default=0.1, ge=0, lt=1, description="share of a label that all classes share"
+    )
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     average: float = Field(
         default=0.0, ge=0, lt=1, description="decay of the weights' moving average, which is saved; 0: none"
@@ -158,7 +162,8 @@ class TrainTable(_Table):
         default=0, ge=0, description="epochs at the beginning in which a spiking network sees one tick"
     )
     bfloat16: bool = Field(
-        default=False, description="products and convolutions of training in bfloat16; weights and tests in float32"
+        default=False,
+        description="products and convolutions of training in bfloat16; weights and tests in float32",
     )
 
 

@@ -477,7 +477,9 @@ def test_a_plan_may_begin_with_one_tick(
     """Training and watching see one tick for as long as the plan says, then all of them; also after a resume."""
     seen: list[int] = []
     whole = spiking.run
-    monkeypatch.setattr(spiking, "run", lambda network, x, ticks: (seen.append(ticks), whole(network, x, ticks))[1])
+    monkeypatch.setattr(
+        spiking, "run", lambda network, x, ticks: (seen.append(ticks), whole(network, x, ticks))[1]
+    )
     entry = tiny(SNN, epochs=3, one_tick_epochs=2)
     for ticks in (1, 1, entry.timesteps):
         run = train.Run(entry, few, tmp_path)
