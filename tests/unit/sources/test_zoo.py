@@ -21,7 +21,7 @@ from neurodeploy.codes import CODES
 from neurodeploy.errors import ImportModelError, UsageError
 from neurodeploy.sources import zoo
 from tests.later import Tensor, safetensors, torch
-from tests.zoo_data import model_data, shipped, trained
+from tests.zoo_data import classifiers, model_data, shipped, trained
 
 NAMES = trained()
 #: networks of random weights at the sizes of their papers, and the parameters that those name, in millions
@@ -317,7 +317,7 @@ def test_a_folder_models_of_a_user_is_found_before_the_zoo(tmp_path: Path) -> No
 def test_builds_of_the_zoo_keep_the_accuracy_of_its_networks() -> None:
     """What `benchmarks/zoo.py` measured, over the whole test split, of the weights that are here."""
     rows = json.loads((Path(__file__).parents[3] / "benchmarks/results/zoo.json").read_text())["rows"]
-    assert {row["model"] for row in rows} == {n for n in shipped() if zoo.entry(n).kind != "sequence"}
+    assert set(shipped()) <= {row["model"] for row in rows} <= set(trained())
     for row in rows:
         entry = zoo.entry(row["model"])
         weights, lost = entry.weights, 0.015 if entry.input.frames else 0.01  # of 360: 5 and 3
@@ -330,7 +330,8 @@ def test_builds_of_the_zoo_keep_the_accuracy_of_its_networks() -> None:
                 assert true["integer"] >= true["float"] - 0.3
             continue
         assert row["float"] == pytest.approx(weights.correct / weights.tested)
-        assert row["float"] >= 0.95 and row["integer"] >= row["float"] - lost
+        assert row["float"] >= 0.95 or row["model"] not in classifiers()
+        assert row["integer"] >= row["float"] - lost
 
 
 def test_integers_of_sequence_models_keep_their_bits() -> None:
