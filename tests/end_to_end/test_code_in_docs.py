@@ -34,6 +34,7 @@ IDS = "import torch\nids, pad = torch.tensor([[1, 2, 0, 0]]), 0\nx = torch.rand(
 #: page -> for each of its blocks: what runs before it, a package without which it cannot run, or the test that runs it
 BEFORE: dict[str, list[str]] = {
     "README.md": [DIGITS, OWN],
+    "docs/extending.md": [""],
     "docs/formats.md": ["needs sanafe"],
     "docs/lava.md": ["tests/end_to_end/test_examples.py"],
     "docs/quickstart.md": ["", ""],
