@@ -1,8 +1,8 @@
 """The drawings of the page, each a function of the report's data; None where there is nothing to draw.
 
-They stay our own (:mod:`.svg`): a page is read without a script, printed, and asks nothing of a network. A library would
-put its script into each page (Chart.js 210 kB on a canvas, d3 281 kB, Vega-Lite with Vega 832 kB, plotly's basic bundle
-1.2 MB), and show nothing without it; matplotlib, which draws :mod:`.plots` in sessions, is an extra.
+They stay our own (:mod:`.svg`): a page is read without a script, printed, and asks nothing of a network. A library
+would put its script into each page (Chart.js 210 kB on a canvas, d3 281 kB, Vega-Lite with Vega 832 kB, plotly's
+basic bundle 1.2 MB), and show nothing without it; matplotlib, which draws :mod:`.plots` in sessions, is an extra.
 """
 
 from __future__ import annotations
