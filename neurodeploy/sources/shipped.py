@@ -28,7 +28,7 @@ from . import zoo
 
 INDEX = "index.json"
 TEXT = "graph"  # the name of the text among the arrays
-ROUNDING = 1e-13  # a few last bits of a double
+ROUNDING = 1e-14  # of sums in other orders; one last bit was seen
 _AGAIN = "install neurodeploy again, or in a checkout run: python models/ship.py"
 
 

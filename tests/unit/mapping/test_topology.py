@@ -174,7 +174,7 @@ def bundles(ends: np.ndarray, messages: np.ndarray, most: int) -> Bundles:
 
 
 @pytest.mark.parametrize("most", [1, 4], ids=["one receiver", "copied"])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(targets(), st.integers(0, 2**32 - 1))
 def test_loads_of_links_are_those_of_shortest_ways(most: int, target: Target, seed: int) -> None:
     """Many flows at once, and what the annealing kept from swap to swap; a packet that is copied takes a link once."""

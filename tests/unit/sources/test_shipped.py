@@ -37,7 +37,7 @@ def test_a_shipped_graph_is_what_torch_makes(name: str) -> None:
         shape = (2, *frames, *graph.shape(graph.input.name))
         x = np.random.Generator(np.random.PCG64(5)).integers(low, high + 1, shape)
         np.testing.assert_allclose(
-            interp.run(graph, x).outputs, interp.run(today, x).outputs, rtol=1e-10, atol=1e-10
+            interp.run(graph, x).outputs, interp.run(today, x).outputs, rtol=1e-12, atol=1e-12
         )
     assert check.outputs_compared and check.largest_difference <= check.tolerance
 
