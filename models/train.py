@@ -1,7 +1,7 @@
 """Trains one model of the zoo: ``python models/train.py digits-vit``, or a system of it on other data.
 
 Everything that decides the weights stands in ``models/<name>.toml``: module, arguments, data set, seed and
-hyper-parameters. The run writes ``weights/<name>.safetensors`` and ``weights/<name>.log.json``, and fills the
+hyper-parameters. The run writes weights where that file says, and a log (``.log.json``) beside them, and fills the
 ``[weights]`` table of the TOML file. The random state is a function of (seed, epoch), so a run that was
 interrupted with Ctrl-C goes on from its last whole epoch and ends with the same weights. The test split is read
 once, after the last epoch.
@@ -310,21 +310,23 @@ def judge(
     return table, {"wrong": np.flatnonzero(found != right).tolist()}
 
 
-def write_results(run: Run, folder: Path) -> dict[str, Any]:
-    """Test the averaged network once and write weights and log; returns the ``[weights]`` table."""
+def write_results(run: Run, models: Path) -> dict[str, Any]:
+    """Test the averaged network once and write weights (where the entry says) and log; the ``[weights]`` table."""
     network = run.averaged().cpu()
     judged, wrong = judge(network, run.data, run.entry)
-    folder.mkdir(parents=True, exist_ok=True)
+    name = run.entry.weights.file or f"weights/{run.entry.name}.safetensors"
+    file = models / name
+    file.parent.mkdir(parents=True, exist_ok=True)
     content = save({k: v.contiguous() for k, v in network.state_dict().items()})
-    (folder / f"{run.entry.name}.safetensors").write_bytes(content)
+    file.write_bytes(content)
     table = {
-        "file": f"weights/{run.entry.name}.safetensors",
+        "file": name,
         "sha256": hashlib.sha256(content).hexdigest(),
         **judged,
         "parameters": sum(p.numel() for p in network.parameters()),
     }
     log = log_of(run, {**table, **wrong})
-    (folder / f"{run.entry.name}.log.json").write_text(one_line_each(log), encoding="utf-8")
+    file.with_suffix(".log.json").write_text(one_line_each(log), encoding="utf-8")
     return table
 
 
@@ -450,7 +452,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on from the last whole epoch")
         return INTERRUPTED
-    table = write_results(run, zoo.models_folder() / "weights")
+    table = write_results(run, zoo.models_folder())
     record(zoo.models_folder() / f"{entry.name}.toml", table, asked)
     console.print(f"{entry.name}: {zoo.WeightsTable(**table).result}")
     return 0

@@ -324,8 +324,10 @@ ND190 a network of the zoo cannot be built
   keyword, or sizes that do not divide). The text found is what the module itself says.
 ND191 weights or modules of the zoo are missing
   The model file names a weights file that is not there or cannot be read, or the folder of the modules is not
-  installed, or, without torch, the graph that ships of the model is absent. All of it comes with the package; weights
-  of your own entry are written by 'python models/train.py NAME', graphs by 'python models/ship.py NAME'.
+  installed, or, without torch, the graph that ships of the model is absent. All of it comes with the package but for
+  the largest weights: these lie in models/weights/apart of the repository and of the source archive, from where they
+  are copied. Weights of your own entry are written by 'python models/train.py NAME', graphs by 'python models/ship.py
+  NAME'.
 ND192 damaged weights of the zoo
   The weights file is not a whole safetensors file, or its sha256 differs from the one that the model file records. A
   network with other weights than those whose accuracy was measured would make every number of the report wrong, so

@@ -14,8 +14,8 @@ __all__ = ["AUTO", "Chosen", "cheapest", "named", "natural", "require"]
 
 
 def named(name: str) -> Method:
-    """The method of that name; UsageError ND307 with the nearest known ones."""
-    return METHODS.named(name, "ND307", "conversion method", "--method")
+    """The method of that name, which is not ``auto``; UsageError ND307 with the nearest known ones."""
+    return METHODS.named(name, "ND307", "conversion method", "--method", [*METHODS, AUTO])
 
 
 def natural(graph: Graph) -> Method:

@@ -38,6 +38,8 @@ PACKAGE = "neurodeploy_models"
 #: how a network may be trained on images alone, before it is trained for its data
 Objective = Literal["masked", "random-replacement", "all-outputs"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+#: the folder of weights that are in checkouts and source archives, and for their size not in wheels
+APART = "apart"
 #: noise from which batch norms of networks with random weights take their means and variances
 IMAGES = 2
 
@@ -359,8 +361,7 @@ def weights_read(path: Path, sha256: str, parse: Callable[[bytes], dict[str, Ten
     try:
         content = path.read_bytes()
     except OSError as error:
-        cause = "the weights of the model cannot be read"
-        raise ImportModelError(Problem("ND191", cause, str(path), str(error), fixes=(fix,))) from error
+        raise ImportModelError(_absent(path, str(error), fix)) from error
     found = hashlib.sha256(content).hexdigest()
     if sha256 and found != sha256:
         cause = "the weights are not those that the model file records"
@@ -370,6 +371,15 @@ def weights_read(path: Path, sha256: str, parse: Callable[[bytes], dict[str, Ten
     except (SafetensorError, ValueError, KeyError) as error:
         cause = "the weights are not a whole safetensors file"
         raise ImportModelError(Problem("ND192", cause, str(path), str(error), fixes=(fix,))) from error
+
+
+def _absent(path: Path, found: str, fix: str) -> Problem:
+    cause = "the weights of the model cannot be read"
+    if path.parent.name != APART:
+        return Problem("ND191", cause, str(path), found, fixes=(fix,))
+    cause = "the weights of the model are too large for an installed package, and were left out of it"
+    copy = f"copy models/weights/{APART}/{path.name} of neurodeploy's repository or source archive to {path}"
+    return Problem("ND191", cause, str(path), found, fixes=(copy, fix))
 
 
 def _misfits(network: torch.nn.Module, tensors: dict[str, torch.Tensor], path: Path) -> list[Problem]:

@@ -18,16 +18,16 @@ from neurodeploy.errors import MappingError
 from neurodeploy.inputs import samples
 from neurodeploy.mapping.mapper import PLACEMENT
 from neurodeploy.sources import zoo
-from tests.fast import fast
+from tests.fast import fast, in_turn
 from tests.zoo_data import classifiers, model_data, sequences, shipped
 
 EVAL, VERIFY = 90, 24
 SMALL = ["--eval", str(EVAL), "--verify", str(VERIFY), "--calib", "96", "-q"]
+#: those that `make demo` builds
+DEMO = ("digits-a2os2a", "digits-vit")
 MODELS = classifiers()
 #: those that answer with images
 PICTURES = sorted({*shipped()} - {*MODELS} - {*sequences()})
-#: those that `make demo` builds
-DEMO = ("digits-a2os2a", "digits-vit")
 
 KEYS = {
     "schema_version", "model", "system", "method", "timesteps", "target", "accuracy", "bit_true", "counts", "mapping",
@@ -159,7 +159,7 @@ def test_verify_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 #: every network by layer; by core, a hundred processes and more, the two of the demo
-ON_LAVA = [*((model, "layer") for model in MODELS), *((model, "core") for model in DEMO)]
+ON_LAVA = [*((model, "layer") for model in in_turn(MODELS, *DEMO)), *((model, "core") for model in DEMO)]
 
 
 @pytest.mark.slow  # 17 to 31 s a network by layer, a minute and more by core
@@ -191,7 +191,7 @@ def test_lava_equals_on_every_value(
 
 
 @pytest.mark.slow  # about half a minute each
-@pytest.mark.parametrize("model", sequences())
+@pytest.mark.parametrize("model", in_turn(sequences()))
 def test_sequences_survive_the_integers(
     model: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,7 +214,7 @@ def test_sequences_survive_the_integers(
 
 
 @pytest.mark.slow  # half a minute and two
-@pytest.mark.parametrize("model", PICTURES)
+@pytest.mark.parametrize("model", in_turn(PICTURES))
 def test_images_survive_the_integers(
     model: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,6 +27,7 @@ from neurodeploy.mapping.written import written
 from neurodeploy.passes.balance import balance, host
 from neurodeploy.program import Program
 from neurodeploy.target import load
+from tests.fast import at_length
 from tests.mappings import random_mapping
 from tests.properties import test_activity as activity
 from tests.properties import test_mapped_backends as backends
@@ -130,7 +131,7 @@ def test_a_lookup_of_the_host_is_computed_and_counted_alike_by_all(
 
 
 @pytest.mark.slow
-@settings(max_examples=300)
+@settings(max_examples=at_length(300))
 @given(LOOKUPS, CUTS, st.integers(0, 2**31), st.data())
 def test_a_lookup_of_the_host_is_computed_and_counted_alike_by_all_at_length(
     graph: Graph, cut: str, seed: int, data: st.DataObject

@@ -15,6 +15,7 @@ from neurodeploy.ir.graph import Graph
 from neurodeploy.passes.balance import balance, hurried
 from neurodeploy.program import Program
 from neurodeploy.target import load
+from tests.fast import at_length
 from tests.mappings import random_mapping
 from tests.strategies import inputs, integer_graphs
 
@@ -56,7 +57,7 @@ def test_random_graphs_on_cores(graph: Graph, data: st.DataObject, seed: int) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@settings(max_examples=200, phases=NO_SHRINKING)
+@settings(max_examples=at_length(200), phases=NO_SHRINKING)
 @given(integer_graphs(max_moves=9), st.data())
 def test_many_larger_random_graphs(graph: Graph, data: st.DataObject) -> None:
     check(graph, data.draw(inputs(graph)))

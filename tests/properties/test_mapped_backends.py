@@ -17,6 +17,7 @@ from neurodeploy.mapping.types import Mapping
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import load
+from tests.fast import at_length
 from tests.mappings import one_core_per_group, random_mapping
 from tests.strategies import inputs, integer_graphs
 
@@ -60,7 +61,7 @@ def test_mapped_backend_equals_interp(
 
 @each
 @pytest.mark.slow
-@settings(max_examples=400)
+@settings(max_examples=at_length(400))
 @given(integer_graphs(), st.integers(0, 2**31), st.booleans(), st.data())
 def test_mapped_backend_equals_interp_at_length(
     backend: Backend, graph: Graph, seed: int, copies: bool, data: st.DataObject

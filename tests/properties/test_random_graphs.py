@@ -16,6 +16,7 @@ from neurodeploy.ir.neuron_model import state_names
 from neurodeploy.ir.nodes import Product
 from neurodeploy.ir.trace import Trace
 from neurodeploy.simulate import Engine
+from tests.fast import at_length
 from tests.strategies import inputs, integer_graphs
 
 
@@ -103,7 +104,7 @@ def test_compensated_products_telescope(graph: Graph, data: st.DataObject) -> No
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=at_length(1500))
 @given(integer_graphs(max_moves=9, timesteps=(1, 8)), st.data())
 def test_everything_on_many_larger_graphs(graph: Graph, data: st.DataObject) -> None:
     x = data.draw(inputs(graph))

@@ -13,6 +13,7 @@ from neurodeploy.errors import ImportModelError
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
 from neurodeploy.passes import simplify
+from tests.fast import at_length
 from tests.later import Later, Tensor, nn, torch, torch_fx
 
 stateful: Any = Later("tests.unit.frontends.stateful")
@@ -104,7 +105,7 @@ def test_a_module_with_states_is_equal_or_refused(program: Program) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=500, suppress_health_check=list(HealthCheck))
+@settings(max_examples=at_length(500), suppress_health_check=list(HealthCheck))
 @given(programs())
 def test_a_module_with_states_is_equal_or_refused_at_length(program: Program) -> None:
     holds(program)

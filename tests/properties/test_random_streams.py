@@ -16,6 +16,7 @@ from neurodeploy.ir.neuron_model import state_names
 from neurodeploy.passes.balance import balance
 from neurodeploy.program import Program
 from neurodeploy.target import load
+from tests.fast import at_length
 from tests.mappings import random_mapping
 from tests.strategies import inputs, integer_graphs
 
@@ -49,7 +50,7 @@ def test_two_runs_are_one(graph: Graph, seed: int, data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=500)
+@settings(max_examples=at_length(500))
 @given(integer_graphs(max_moves=6), st.integers(0, 2**31), st.data())
 def test_two_runs_are_one_at_length(graph: Graph, seed: int, data: st.DataObject) -> None:
     check(graph, data.draw(inputs(graph)), seed)

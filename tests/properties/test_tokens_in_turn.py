@@ -23,6 +23,7 @@ from neurodeploy.mapping.mapper import map_graph
 from neurodeploy.passes.balance import balance, period, turns
 from neurodeploy.passes.leave_out import leave_out
 from neurodeploy.target import load
+from tests.fast import at_length
 from tests.mappings import streamed_mapping
 from tests.strategies import inputs, integer_graphs
 from tests.unit.mapping.networks import Net, ecmt_block, spiking_block
@@ -132,7 +133,7 @@ def test_tokens_in_turn_equal_tokens_in_space(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=at_length(300), suppress_health_check=[HealthCheck.filter_too_much])
 @given(networks() | integer_graphs(), COPIES, st.integers(0, 2**31), st.booleans(), st.data())
 def test_tokens_in_turn_equal_tokens_in_space_at_length(
     graph: Graph, copies: list[int], seed: int, mapper: bool, data: st.DataObject

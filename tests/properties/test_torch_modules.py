@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import Phase, given, settings
 
+from tests.fast import at_length
 from tests.later import Later, torch, torch_export, torch_fx
 
 if TYPE_CHECKING:
@@ -62,4 +63,4 @@ def test_a_random_module_is_imported_equal_or_refused(
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_random_modules(kind: str, record_property: Callable[[str, object], None]) -> None:
-    _prove(kind, int(os.environ.get("NEURODEPLOY_MODULES", "2000")), record_property)
+    _prove(kind, int(os.environ.get("NEURODEPLOY_MODULES", at_length(2000))), record_property)

@@ -427,6 +427,7 @@ def module():
 """
 EARLY = {
     "method": (["build", "digits-vit", "--method", "ecm"], "ND307", "'ecmt'"),
+    "any method": (["build", "digits-vit", "--method", "atuo"], "ND307", "'auto'"),
     "preset": (["build", "digits-vit", "--set", "convert.preset=halve"], "ND302", "'halved'"),
     "option": (["build", "digits-vit", "--set", "convert.levles=3"], "ND303", "levels"),
     "module": (["build", "py:owm:module", "--data", "digits"], "ND111", "use py:own:module"),

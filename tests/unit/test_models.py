@@ -501,7 +501,7 @@ def test_write_results_records_what_zoo_reads(few: DataSet, tmp_path: Path) -> N
     entry = tiny("digits-vit", epochs=1)
     run = train.Run(entry, few, tmp_path)
     finished(run)
-    table = train.write_results(run, tmp_path / "weights")
+    table = train.write_results(run, tmp_path)
     path = tmp_path / "digits-vit.toml"
     source = (zoo.models_folder() / path.name).read_text()
     path.write_text(source)

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.fast import fast
+from tests.fast import TURN, TURNS, fast, in_turn
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 SUITE = """
@@ -113,3 +113,16 @@ def test_nothing_slow_is_no_failure_and_what_cannot_be_collected_is_one(
     assert slow_tests.main(60, PYTEST) == 0 and "no test is marked slow" in capfd.readouterr().out
     suite.write_text("import nothing_of_that_name")
     assert slow_tests.main(60, PYTEST) != 0 and "nothing_of_that_name" in capfd.readouterr().out
+
+
+def test_every_case_has_its_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within so many days all are run, those of ``always`` on each."""
+    cases = list("abcdefgh")
+    monkeypatch.delenv(TURN, raising=False)
+    assert in_turn(cases, "b") == cases
+    seen = []
+    for day in range(20_000, 20_000 + TURNS):
+        monkeypatch.setenv(TURN, str(day))
+        seen.append(in_turn(cases, "b"))
+    assert all("b" in found and len(found) < 5 for found in seen)
+    assert sorted({case for found in seen for case in found}) == cases

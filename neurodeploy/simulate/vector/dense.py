@@ -124,7 +124,8 @@ def dot_16(x: Array, size: int, weights: Array, blocks: int, bias: Array, out: A
     width = blocks * LANES
     rows = out.size // width
     for r in range(rows):
-        out[r * width : (r + 1) * width] = bias
+        for j in range(width):  # not out[...] = bias: the texts of its errors take seconds to compile
+            out[r * width + j] = bias[j]
     source, target, first = x.ctypes.data, out.ctypes.data, weights.ctypes.data
     for block in range(blocks):
         w, at = first + block * size * LANES * 2, target + block * LANES * 4
@@ -141,7 +142,8 @@ def dot_16_narrow(x: Array, size: int, weights: Array, blocks: int, bias: Array,
     width = blocks * LANES
     rows = out.size // width
     for r in range(rows):
-        out[r * width : (r + 1) * width] = bias
+        for j in range(width):
+            out[r * width + j] = bias[j]
     source, target, first = x.ctypes.data, out.ctypes.data, weights.ctypes.data
     for half in range(2 * blocks):
         w, at = first + (half >> 1) * size * LANES * 2 + (half & 1) * 128, target + half * 128
@@ -158,7 +160,8 @@ def dot_plain(x: Array, size: int, weights: Array, blocks: int, bias: Array, out
     width = blocks * LANES
     rows = out.size // width
     for r in range(rows):
-        out[r * width : (r + 1) * width] = bias
+        for j in range(width):
+            out[r * width + j] = bias[j]
         for block in range(blocks):
             sums = part(out, r * width + block * LANES, LANES)
             for i in range(size):

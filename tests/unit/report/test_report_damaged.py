@@ -15,6 +15,7 @@ from neurodeploy import verbs
 from neurodeploy.errors import ReportError
 from neurodeploy.report import data
 from tests import fake_build
+from tests.fast import in_turn
 
 GONE = object()
 FEW = 20  # of so many keys the fast suite damages one
@@ -92,7 +93,7 @@ def test_some_keys_damaged_in_some_way(tmp_path: Path) -> None:
 def test_every_key_damaged(method: str, tmp_path: Path) -> None:
     """One value after the other: all of them at all keys take half an hour."""
     report = whole(method)
-    for i, place in enumerate(places(report)):
+    for i, place in in_turn(enumerate(places(report))):
         shown(damaged(report, place, VALUES[i % len(VALUES)]), tmp_path)
 
 

@@ -281,6 +281,18 @@ def test_load_weights_refuses_files(tmp_path: Path, share: float | None, code: s
     assert codes(caught.value) == [code]
 
 
+def test_weights_that_wheels_leave_out_are_told_where_they_are(tmp_path: Path) -> None:
+    path = tmp_path / zoo.APART / "large.safetensors"
+    with pytest.raises(ImportModelError, match="left out") as caught:
+        zoo.load_weights(zoo.build(zoo.entry("digits-vit")), path)
+    (problem,) = caught.value.problems
+    assert problem.code == "ND191"
+    assert (
+        problem.fixes[0].startswith("copy models/weights/apart/large.safetensors")
+        and str(path) in problem.fixes[0]
+    )
+
+
 def test_load_weights_refuses_another_hash() -> None:
     entry = zoo.entry("digits-vit")
     with pytest.raises(ImportModelError) as caught:

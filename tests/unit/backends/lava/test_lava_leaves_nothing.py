@@ -23,7 +23,7 @@ from neurodeploy.errors import EnvironmentProblem, SimulateError
 from neurodeploy.ir.graph import Graph
 from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.program import Program
-from tests.fast import fast
+from tests.fast import fast, in_turn
 from tests.tiny import chain
 
 pytestmark = pytest.mark.needs("lava.magma")
@@ -198,7 +198,7 @@ def test_a_caller_that_is_killed(sent: signal.Signals, moment: str, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("wait", [0.25 * n for n in range(16)])
+@pytest.mark.parametrize("wait", in_turn(0.25 * n for n in range(16)))
 def test_a_caller_that_is_killed_at_any_time(sent: signal.Signals, wait: float, tmp_path: Path) -> None:
     killed(tmp_path, sent, lambda folder: True, wait)
 
