@@ -14,7 +14,7 @@ from ..program import Program
 from ._base import Backend, Kernel
 
 if TYPE_CHECKING:
-    from ..simulate import Engine
+    from ..simulate import Gradual
 
 
 class Cpu(Backend):
@@ -25,7 +25,7 @@ class Cpu(Backend):
     proves = True
 
     def __init__(self) -> None:
-        self._engines: WeakKeyDictionary[Graph, Engine] = WeakKeyDictionary()
+        self._engines: WeakKeyDictionary[Graph, Gradual] = WeakKeyDictionary()
 
     def available(self) -> str:
         """Empty: without numba numpy does all of its work."""
@@ -52,16 +52,18 @@ class Cpu(Backend):
         return self.engine(program.graph).run(x, record, begin)
 
     def kernels(self, program: Program) -> tuple[Kernel, ...]:
-        """The segments of the engine, in the order in which they run."""
-        segments = self.engine(program.graph).segments
-        return tuple(Kernel(tuple(n.name for n in s.nodes), *s.choice) for s in segments)
-
-    def engine(self, graph: Graph) -> Engine:
-        """The planned engine of a graph."""
+        """The segments of the engine, in the order in which they run, once machine code pays."""
         from ..simulate import Engine
 
+        segments = Engine(program.graph).segments
+        return tuple(Kernel(tuple(n.name for n in s.nodes), *s.choice) for s in segments)
+
+    def engine(self, graph: Graph) -> Gradual:
+        """The planned engine of a graph."""
+        from ..simulate import Gradual
+
         if graph not in self._engines:
-            self._engines[graph] = Engine(graph)
+            self._engines[graph] = Gradual(graph)
         return self._engines[graph]
 
 

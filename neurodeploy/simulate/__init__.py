@@ -7,5 +7,6 @@ of its inputs in one go. Results, recorded values and saturation counts equal ``
 from __future__ import annotations
 
 from .engine import Engine
+from .gradual import Gradual
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Gradual"]

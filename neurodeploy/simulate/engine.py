@@ -21,6 +21,7 @@ from math import prod
 
 import numpy as np
 
+from .. import jit
 from ..array import Array
 from ..errors import Problem, SimulateError
 from ..ir import interp, levels
@@ -68,11 +69,12 @@ class Tapes(threading.local):
 class Engine:
     """An integer graph, planned once, run many times."""
 
-    def __init__(self, graph: Graph) -> None:
-        """Raises GraphError where the graph is not legal at the integer level."""
-        self.graph = levels.require(graph, "integer")
+    def __init__(self, graph: Graph, compiled: bool = jit.THERE) -> None:
+        """``compiled``: machine code, else numpy. GraphError where the graph is not legal at the integer level."""
+        self.graph, self.compiled = levels.require(graph, "integer"), compiled
         self.constant = constants(graph)
-        self.segments = planned.plan(graph, PLANS, self.constant)
+        self.plans = PLANS if compiled else PLANS | BY_NUMPY
+        self.segments = planned.plan(graph, self.plans, self.constant, compiled)
         self._schedules: dict[tuple[frozenset[str], frozenset[str]], Schedule] = {}
         self.states = state_names(graph)
         self._tapes = Tapes()
@@ -81,8 +83,8 @@ class Engine:
             for name, value in graph.values.items()
             if not isinstance(graph.nodes[name], View)
         )
-        #: memory of all values of one sample, about
-        self.bytes = 2 * sum(sizes) * graph.header.timesteps
+        #: of all values of one sample, at all ticks
+        self.elements = sum(sizes) * graph.header.timesteps
         synapses = {node.name: macs(node, graph) * graph.header.timesteps for node in graph.of(Synapse)}
         self.macs = max(synapses.values(), default=0)
         layered = {n.name for s in self.segments if s.by_rows for n in s.nodes}
@@ -138,7 +140,9 @@ class Engine:
             for segment in self.segments:
                 own = {node.name for node in segment.nodes}
                 apart = segment.hidden & watched or (own & states and not isinstance(segment, segments.Loop))
-                used += [segments.alone(n, self.graph, PLANS) for n in segment.nodes] if apart else [segment]
+                used += (
+                    [segments.alone(n, self.graph, self.plans) for n in segment.nodes] if apart else [segment]
+                )
             last = {
                 name: i for i, segment in enumerate(used) for node in segment.nodes for name in node.inputs
             }
@@ -194,7 +198,7 @@ class Engine:
         """All segments in order; what they did is kept where its memory is small, and where no state is watched."""
         told = frozenset(run.states) | frozenset(run.begin)
         schedule = self._schedule(frozenset(names), told)
-        small = not told and len(x) * self.bytes <= TAPE_BYTES
+        small = not told and 2 * len(x) * self.elements <= TAPE_BYTES
         values = Values(x, run, schedule.sent, split, [] if small else None)
         found: dict[str, Array] = {}
         for segment, done in schedule.steps:
@@ -271,3 +275,4 @@ PLANS: dict[type[Node], Callable[..., Step]] = {
     Product: products.product, Sum: linear.total, Reduce: linear.reduce, Micro: operators.micro, View: _view,
     Delay: lambda node, graph: lambda args, run: args[0],
 }  # fmt: skip
+BY_NUMPY: dict[type[Node], Callable[..., Step]] = {Synapse: linear.by_blas, Product: products.by_numpy}

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, cast
@@ -21,8 +22,10 @@ import numpy as np
 
 from .. import files
 from ..array import Array
+from ..ir.graph import Graph
 from ..ir.neuron_model import NEURONS
 from ..jit import kept, njit
+from ..registry import version
 
 Kernel = Callable[..., int]
 
@@ -91,6 +94,22 @@ def compiled(name: str, text: Callable[[bool], str], uses: Iterable[FunctionType
 def is_kept(name: str, text: str) -> bool:
     """Whether an earlier run has kept this text, which uses nothing, and with it its machine code."""
     return _path(name, text, ()).is_file()
+
+
+def network_kept(graph: Graph) -> bool:
+    """Whether an earlier run has kept the machine code of a network; it is not looked into."""
+    return _mark(graph).is_file()
+
+
+def keep_network(graph: Graph) -> None:
+    """Remember that the machine code of a network is there, where anything can be written."""
+    with suppress(OSError):
+        _write_whole(_mark(graph), "")
+
+
+def _mark(graph: Graph) -> Path:
+    versions = "-".join(map(version, ("neurodeploy", "numba")))
+    return cache_folder() / f"network_{graph.content_hash()[:32]}_{versions}"
 
 
 def _path(name: str, text: str, uses: Iterable[FunctionType | str]) -> Path:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import jit
 from ..array import Array
 from ..ir.graph import Graph
 from ..ir.nodes import Reduce, Sum, Synapse
@@ -16,15 +15,17 @@ from .run import Run, Step
 
 
 def synapse(node: Synapse, graph: Graph) -> Step:
-    """Dense: one matrix product over all ticks, samples and positions. Convolution: the same after im2col."""
-    if node.delays[-1]:
-        return _late(node, graph)
-    if jit.THERE:
-        from . import short
+    """By 16-bit numbers where they fit, else :func:`by_blas`."""
+    from . import short
 
-        if short.fits(node, graph):
-            return short.synapse(node, arithmetic.storage(graph, node.name))
-    return _planned(node, _kind(node, graph))
+    if not node.delays[-1] and short.fits(node, graph):
+        return short.synapse(node, arithmetic.storage(graph, node.name))
+    return by_blas(node, graph)
+
+
+def by_blas(node: Synapse, graph: Graph) -> Step:
+    """Dense: one matrix product over all ticks, samples and positions. Convolution: the same after im2col."""
+    return _late(node, graph) if node.delays[-1] else _planned(node, _kind(node, graph))
 
 
 def _kind(node: Synapse, graph: Graph) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from .. import jit
 from ..ir.graph import Graph
 from ..ir.nodes import Input, Node
 from . import loops, segments
@@ -14,10 +13,10 @@ from .segments import Entry, Loop, Segment
 Plans = Mapping[type[Node], Callable[..., Step]]
 
 
-def plan(graph: Graph, plans: Plans, constant: frozenset[str]) -> list[Segment]:
+def plan(graph: Graph, plans: Plans, constant: frozenset[str], compiled: bool) -> list[Segment]:
     """The graph's segments, in an order in which everything that one reads was computed before it."""
-    if jit.THERE:
-        from .compiled import fused, single
+    if compiled:
+        from .compiled import fused, single  # numba takes its time
 
         layers: Mapping[str, Segment] = fused(graph, constant)
     else:

@@ -19,7 +19,7 @@ from ..ir.equation import Equation, Sizes
 from ..ir.graph import Graph
 from ..ir.nodes import Product
 from ..ir.widths import REGISTER_BITS
-from ..jit import THERE, kept
+from ..jit import kept
 from . import arithmetic, kernels
 from .run import Run, Step
 
@@ -37,6 +37,8 @@ class Plan:
     b: int
     bits: int
     storage: Any
+    #: (T, n) of running products -> differences of their rescaled values, and how many were clipped
+    rescaled: Callable[..., int]
 
     def scale(self, p: Array, t: int) -> Array:
         """The integer rescale of tick ``t``."""
@@ -46,6 +48,15 @@ class Plan:
 
 def product(node: Product, graph: Graph) -> Step:
     """A product of two streams by its timing."""
+    return _planned(node, graph, rescale_difference)
+
+
+def by_numpy(node: Product, graph: Graph) -> Step:
+    """:func:`product` without machine code."""
+    return _planned(node, graph, _by_numpy)
+
+
+def _planned(node: Product, graph: Graph, rescaled: Callable[..., int]) -> Step:
     a, b = node.inputs
     shapes = graph.shape(a), graph.shape(b)
     inner = contraction(node.einsum, *shapes)
@@ -55,7 +66,7 @@ def product(node: Product, graph: Graph) -> Step:
 
     plan = Plan(node, contract, node.einsum.terms(*shapes),
                 arithmetic.magnitude(graph, a), arithmetic.magnitude(graph, b),
-                graph.values[node.name].width, arithmetic.storage(graph, node.name))  # fmt: skip
+                graph.values[node.name].width, arithmetic.storage(graph, node.name), rescaled)  # fmt: skip
     return _cumulative(plan) if node.timing == "cumulative" else _instant(plan)
 
 
@@ -114,8 +125,8 @@ def _differences(plan: Plan, p: Array, run: Run) -> Array:
     kind = np.float32 if plan.storage is np.float32 else np.int64
     flat = kernels.plain(p).reshape(run.ticks, -1)
     out = np.empty(flat.shape, dtype=kind)
-    top, rescaled = arithmetic.limit(plan.bits), rescale_difference if THERE else _by_numpy
-    run.count(plan.node, rescaled(flat, out, multiplier, shift, top), len(out))
+    clipped = plan.rescaled(flat, out, multiplier, shift, arithmetic.limit(plan.bits))
+    run.count(plan.node, clipped, len(out))
     return out.reshape(p.shape).astype(plan.storage, copy=False)
 
 
