@@ -47,6 +47,7 @@ try() {
     run neurodeploy verify vit --samples 2 >/dev/null
     run neurodeploy export small --to nir --out again.nir >/dev/null
     test -s vit/report.html -a -s again.nir
+    [[ $(run neurodeploy check cifar10-sdt1 2>&1) == *"copy models/weights/apart/cifar10-sdt1.safetensors"* ]]
     cd "$root"
 }
 

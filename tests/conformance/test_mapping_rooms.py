@@ -219,46 +219,37 @@ def test_a_new_layout_is_one_file_and_competes_with_the_others(tmp_path: Path) -
         assert 'layout = "runs/2"' in written(again, target)
 
 
-@pytest.mark.parametrize(
-    "room, name, text, option, worked",
-    fast(
-        [
-            (
-                OBJECTIVES,
-                "quiet",
-                OBJECTIVE,
-                ["--optimise", "quiet"],
-                lambda m: m.notes["optimise"] == "quiet",
-            ),
-            (
-                PLACEMENTS,
-                "backwards",
-                PLACE,
-                ["--set", "placement=backwards"],
-                lambda m: spots(m)[0] == (0, *LOIHI2.chip.router(127)),
-            ),
-            (
-                LAYOUTS,
-                "runs",
-                LAYOUT,
-                ["--optimise", "latency"],
-                lambda m: "runs" in str(m.groups[-1].alternatives),
-            ),
-        ],
+#: room, name and text of a member, the options that ask for it, and what a mapping shows of it
+MEMBERS: dict[str, tuple[registry.Room, str, str, list[str], Callable[[Mapping], bool]]] = {
+    "objective": (
+        OBJECTIVES,
         "quiet",
-        by=1,
+        OBJECTIVE,
+        ["--optimise", "quiet"],
+        lambda m: m.notes["optimise"] == "quiet",
     ),
-    ids=["objective", "placement", "layout"],
-)
+    "placement": (
+        PLACEMENTS,
+        "backwards",
+        PLACE,
+        ["--set", "placement=backwards"],
+        lambda m: spots(m)[0] == (0, *LOIHI2.chip.router(127)),
+    ),
+    "layout": (
+        LAYOUTS,
+        "runs",
+        LAYOUT,
+        ["--optimise", "latency"],
+        lambda m: "runs" in str(m.groups[-1].alternatives),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", fast(MEMBERS, "objective"))
 def test_a_new_member_builds_and_verifies(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    room: registry.Room,
-    name: str,
-    text: str,
-    option: list[str],
-    worked: Callable[[Mapping], bool],
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    room, name, text, option, worked = MEMBERS[kind]
     folder, out = tmp_path / "member", tmp_path / "out"
     folder.mkdir()
     command = [

@@ -11,11 +11,26 @@ import pytest
 from neurodeploy.errors import SimulateError
 from neurodeploy.ir import interp
 from neurodeploy.ir.graph import Graph
+from neurodeploy.ir.nodes import Neuron, Synapse
 from neurodeploy.ir.trace import Trace
 from neurodeploy.simulate import Engine, Gradual, gradual
-from tests.unit.simulate.test_vector import network
+from tests.tiny import chain
 
 pytest.importorskip("numba")
+
+
+def network(tokens: int = 5) -> Graph:
+    weight = np.random.default_rng(0).integers(-128, 127, (9, 7), endpoint=True)
+    return chain(
+        (tokens, 7),
+        (Synapse(name="sums", inputs=("x",), weight=weight), (tokens, 9)),
+        (
+            Neuron(name="s", inputs=("sums",), model="lif", params={"du": 4095, "dv": 1024, "vth": 700}),
+            (tokens, 9),
+        ),
+        ticks=3,
+        reach=(-12, 12),
+    )
 
 
 @pytest.fixture(name="graph")
@@ -25,7 +40,7 @@ def _graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Graph:
 
 
 def images(count: int) -> np.ndarray:
-    return np.random.default_rng(1).integers(-12, 12, (count, 5, 70), endpoint=True)
+    return np.random.default_rng(1).integers(-12, 12, (count, 5, 7), endpoint=True)
 
 
 def test_machine_code_takes_over_where_it_pays_and_is_there_the_next_time(
