@@ -34,7 +34,8 @@ def network_input(pixels: Tensor, entry: zoo.ZooEntry) -> Tensor:
     """Pixels (B, C, H, W) as the network sees them: scaled and shifted per channel."""
     axes = (-1,) + (1,) * (len(entry.input.shape) - 1)
     scale, offset = (
-        torch.tensor(v, device=pixels.device).view(axes) for v in (entry.input.scale, entry.input.offset)
+        torch.tensor(v, dtype=pixels.dtype, device=pixels.device).view(axes)
+        for v in (entry.input.scale, entry.input.offset)
     )
     return pixels * scale + offset
 

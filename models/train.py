@@ -15,6 +15,7 @@ What the loss is, the data say, and ``--objective`` lets a network first learn f
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 import math
@@ -84,11 +85,10 @@ def fingerprint(entry: zoo.ZooEntry, data: datasets.DataSet) -> str:
 
 @torch.no_grad()
 def answers(network: nn.Module, pixels: np.ndarray, entry: zoo.ZooEntry, device: str = "cpu") -> Tensor:
-    """The logits of each image (N, C, H, W), or of each token of each sequence (N, T, V)."""
+    """The logits of each image (N, C, H, W), or of each token of each sequence (N, T, V), in the network's type."""
     network.eval()
-    chunks = (
-        torch.from_numpy(pixels[i : i + CHUNK]).to(device).float() for i in range(0, len(pixels), CHUNK)
-    )
+    kind = next(network.parameters()).dtype
+    chunks = (torch.from_numpy(pixels[i : i + CHUNK]).to(device, kind) for i in range(0, len(pixels), CHUNK))
     return torch.cat([logits(network, network_input(chunk, entry), entry).cpu() for chunk in chunks])
 
 
@@ -291,7 +291,11 @@ def one_line_each(log: dict[str, Any]) -> str:
 def judge(
     network: nn.Module, data: datasets.DataSet, entry: zoo.ZooEntry
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the test split says, for the ``[weights]`` table, and for the log alone: which answers are wrong."""
+    """What the test split says, for the ``[weights]`` table, and for the log alone: which answers are wrong.
+
+    In double precision, as source graphs are run: in single a voltage may miss a threshold by its last bit.
+    """
+    network = copy.deepcopy(network).double()
     if data.test.truth is not None:
         squares = (
             answers(network, data.test_x, entry).numpy()

@@ -44,6 +44,14 @@ def heed() -> None:
         raise Terminated(number)
 
 
+def beneath(error: BaseException) -> BaseException:
+    """The interruption that an error was made of, else the error: Python wraps what falls into a ``__set_name__``."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause or error
+
+
 def _raise(number: int, frame: FrameType | None) -> None:
     _last.append(number)
     _come.append(number)

@@ -17,7 +17,7 @@ from ..config import BuildConfig
 from ..convert import require as require_method
 from ..counted import listening
 from ..errors import MappingError, NeurodeployError, Problem, UsageError, VerifyError, unknown_name
-from ..interrupts import heed
+from ..interrupts import beneath, heed
 from ..mapping.objectives._base import OBJECTIVES
 from ..mapping.placements._base import PLACEMENTS
 from ..mapping.written import FILE, written
@@ -89,9 +89,11 @@ def run(
             result = _report(results, target, made, log, timed, complete=to == "report")
         except (NeurodeployError, KeyboardInterrupt):
             raise
-        except Exception as error:  # a bug: its traceback goes beside the folder, which stays as it was
-            log.write(traceback.format_exc())
-            log.rescue(place.with_name(f"{place.name}.error.log"), error)
+        except Exception as error:
+            if not isinstance(beneath(error), KeyboardInterrupt):
+                # a bug: its traceback goes beside the folder, which stays as it was
+                log.write(traceback.format_exc())
+                log.rescue(place.with_name(f"{place.name}.error.log"), error)
             raise
         log.close()
         names = publish(made, place)

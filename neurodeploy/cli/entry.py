@@ -101,7 +101,8 @@ def _called(arguments: Sequence[str]) -> int:
         raise
     except typer.Exit as stop:
         code = stop.exit_code
-    except BaseException as error:
+    except BaseException as raised:
+        error = interrupts.beneath(raised)
         return next(answer(error) for kind, answer in ANSWERS if isinstance(error, kind))
     return _interrupted(None) if code == EXIT_INTERRUPTED else code
 

@@ -202,8 +202,15 @@ def test_a_bug_is_one_line_and_exit_1(capsys: Captured, monkeypatch: pytest.Monk
     assert "ZeroDivisionError: oops" in said and len(said.splitlines()) == 2
 
 
-def test_an_interrupt_is_one_line_and_exit_130(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    fail_with(monkeypatch, KeyboardInterrupt())
+WRAPPED = RuntimeError("Error calling __set_name__ on 'Field' instance 'flows' in 'Events'")
+WRAPPED.__cause__ = KeyboardInterrupt()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), WRAPPED])
+def test_an_interrupt_is_one_line_and_exit_130(
+    error: BaseException, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_with(monkeypatch, error)
     assert "interrupted" in refused(capsys, "models", code=130)
 
 

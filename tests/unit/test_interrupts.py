@@ -128,3 +128,19 @@ neurodeploy.build("net.net", out="deep/out", calib=2, eval=2, verify=2, progress
 """, tmp_path)  # fmt: skip
     assert done.returncode == -signal.SIGTERM and done.stderr == ""
     assert [p.name for p in tmp_path.iterdir()] == ["net.net"]
+
+
+def test_an_interruption_that_python_made_an_error_of_is_one() -> None:
+    """Up to Python 3.11 what falls into a ``__set_name__`` comes out as a RuntimeError."""
+
+    class Field:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    try:
+        type("Events", (), {"flows": Field()})
+    except BaseException as error:
+        assert isinstance(interrupts.beneath(error), KeyboardInterrupt)
+    bug = RuntimeError("a bug")
+    bug.__cause__ = ValueError("another")
+    assert interrupts.beneath(bug) is bug
