@@ -7,6 +7,7 @@ first samples that it gets are computed by both.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -20,8 +21,10 @@ from ..ir.trace import Trace
 from . import kernels
 from .engine import Engine
 
-#: elements of all values at all ticks, of which numpy takes 20 ns each: what it does in the 10 s that compilers take
-WORTH = 1 << 29
+#: seconds of numpy that machine code is worth: about as long as compilers take for a network
+WORTH = 10.0
+#: seconds that numpy takes for an element of a value at one tick, until it has been seen: 17 to 28 ns, up to 145
+ELEMENT = 20e-9
 #: samples that are computed by both
 COMPARED = 4
 
@@ -31,7 +34,8 @@ class Gradual:
     """An integer graph, run many times: :class:`.engine.Engine`, at first without machine code."""
 
     graph: Graph
-    seen: int = 0
+    samples: int = 0
+    seconds: float = 0.0
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,10 +43,15 @@ class Gradual:
 
     def run(self, x: Array, record: Iterable[str] = (), begin: Mapping[str, Array] | None = None) -> Trace:
         """As the engine does; SimulateError ND650 where machine code and numpy differ."""
-        self.seen += len(x) * self.engine.elements
-        if not self.engine.compiled and jit.THERE and self.seen > WORTH:
+        samples = len(x) if x.ndim else 0
+        each = self.seconds / self.samples if self.samples else ELEMENT * self.engine.elements
+        if not self.engine.compiled and jit.THERE and self.seconds + samples * each > WORTH:
             self._compile(x[:COMPARED])
-        return self.engine.run(x, record, begin)
+        began = time.perf_counter()
+        found = self.engine.run(x, record, begin)
+        self.seconds += time.perf_counter() - began
+        self.samples += samples
+        return found
 
     def _compile(self, x: Array) -> None:
         made = Engine(self.graph, compiled=True)

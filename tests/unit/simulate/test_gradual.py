@@ -47,7 +47,7 @@ def test_machine_code_takes_over_where_it_pays_and_is_there_the_next_time(
     graph: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, x = Gradual(graph), images(3)
-    monkeypatch.setattr(gradual, "WORTH", 4 * engine.engine.elements)
+    monkeypatch.setattr(gradual, "WORTH", 4 * gradual.ELEMENT * engine.engine.elements)  # then time is seen
     expected = interp.run(graph, x)
     for compiled in (False, True, True):
         found = engine.run(x)
@@ -81,3 +81,24 @@ def test_where_nothing_can_be_written_machine_code_is_made_anew(
     engine = Gradual(graph)
     assert np.array_equal(engine.run(images(1)).outputs, interp.run(graph, images(1)).outputs)
     assert engine.engine.compiled and not Gradual(graph).engine.compiled
+
+
+def test_a_slow_network_is_compiled_early_and_a_large_call_at_once(
+    graph: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time that numpy has taken for its samples, not by what was guessed."""
+    clock = iter(range(0, 1000, 4))  # four seconds between any two looks
+    monkeypatch.setattr(gradual.time, "perf_counter", lambda: float(next(clock)))
+    engine = Gradual(graph)
+    for compiled in (False, False, True):
+        engine.run(images(1))
+        assert engine.engine.compiled is compiled
+    monkeypatch.setattr(gradual, "ELEMENT", 1.0)
+    large = Gradual(network(tokens=4))
+    large.run(images(1)[:, :4])
+    assert large.engine.compiled
+
+
+def test_what_is_no_batch_is_refused_as_the_engine_does(graph: Graph) -> None:
+    with pytest.raises(SimulateError, match="ND601"):
+        Gradual(graph).run(np.array(1))
