@@ -88,6 +88,8 @@ class NeuronModel(Member):
     always: bool = False
     #: whether its first tick from rest rounds to a number of steps, so that an ANN with quantisers holds it
     quantises: bool = False
+    #: the name of the static method that 64-bit machine code is made from: the integer step, or one that is equal to it
+    traced: str = "int_step"
 
     @staticmethod
     @abstractmethod

@@ -25,6 +25,7 @@ class Counting(NeuronModel):
     stock = False
     monotone = True
     quantises = True
+    traced = "searched_step"
     grade = ("plausible", f"compares and graded payloads exist {IN_MICROCODE}")
 
     def code(self, params: Params) -> Code:
@@ -64,15 +65,28 @@ def in_steps(params: Params, in_scale: Scale, what: str) -> tuple[dict[str, Any]
 
 
 def counted(x: Any, v: Any, theta: Any, positive: int, negative: int, even: int) -> Values:
-    """One integer step by compares; out is the signed count.
+    """One integer step; out is the signed count.
 
     A value half-way between two counts goes up or, with ``even`` 1, to the one of the two that is even.
     """
     raw = v + x
     m = saturate(raw, STATE_BITS)
-    out = m * 0
-    for i in range(1, positive + 1):  # a half goes up to i unless i is odd and halves go to even counts
-        out = out + flag(2 * m + 1 - even * (i % 2) > (2 * i - 1) * theta)
-    for i in range(1, negative + 1):  # a half stays above -i unless i is even and halves go to even counts
-        out = out - flag(2 * m < (1 - 2 * i) * theta + even * (1 - i % 2))
+    halves = 2 * m + theta
+    out = halves // (2 * theta)
+    if even:
+        out = out - (out & 1) * flag(halves == 2 * out * theta)
+    out = np.minimum(np.maximum(out, -negative), positive)
+    return out, m - theta * out, flag(raw != m)
+
+
+def searched(x: Any, v: Any, theta: Any, positive: int, negative: int, even: int) -> Values:
+    """:func:`counted` by a binary search: vectors of a processor have compares, and no division of integers."""
+    raw = v + x
+    m = saturate(raw, STATE_BITS)
+    halves, out = 2 * m + theta, m * 0 - negative
+    for place in range(COUNT_MAX.bit_length(), -1, -1):
+        if (positive + negative) >> place:
+            up = out + (1 << place)  # a half reaches it unless it is odd and halves go to even counts
+            out = out + (flag(halves >= 2 * up * theta + even * (up & 1)) << place)
+    out = np.minimum(out, positive)
     return out, m - theta * out, flag(raw != m)

@@ -5,8 +5,7 @@ Spike-driven Transformer V3 (E-SpikeFormer, TPAMI 2025) writes ``round(clamp(x, 
 same with what is left over. Torch rounds halves to the even number: products of spikes with round scales meet halves
 often, where :mod:`multi_spike` would go up. The first tick is the quantiser itself. No leak.
 
-Integer: as of :mod:`multi_spike`, but k >= i where 2 m > (2 i - 1) theta, or meets it and i is even; on the other side
-k <= -i where 2 m < (1 - 2 i) theta, or meets it and i is even.
+Integer: as of :mod:`multi_spike`, but an odd count that a half has reached gives way to the even one below it.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.neuron_model import Values
-from ._counting import Counting, counted
+from ._counting import Counting, counted, searched
 
 
 class IntegerLif(Counting):
@@ -34,8 +33,13 @@ class IntegerLif(Counting):
 
     @staticmethod
     def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> Values:
-        """The same by compares; out is the signed count."""
+        """The same in integers; out is the signed count."""
         return counted(x, v, theta, positive, negative, 1)
+
+    @staticmethod
+    def searched_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> Values:
+        """:meth:`int_step` by compares."""
+        return searched(x, v, theta, positive, negative, 1)
 
 
 MEMBER = IntegerLif()

@@ -5,8 +5,9 @@ k > 0 is k spikes of positive polarity, k < 0 is |k| spikes of negative polarity
 The first tick is the quantiser itself: k(1) = clip(floor(x / step + 1/2), -negative, positive). No leak, no offset.
 Invariant: step * sum k = sum x - v. What exceeds the largest count stays in v. ``negative`` = 0 is the QCFS quantiser.
 
-Integer: ``theta`` is the step in state units, per channel. Exact compares instead of a division: k >= i where
-2 m >= (2 i - 1) theta, k <= -i where 2 m < (1 - 2 i) theta. The payload is k; v saturates at 24 bits.
+Integer: ``theta`` is the step in state units, per channel; k is floor((2 m + theta) / (2 theta)), clipped, which a
+core without a division finds by compares: k >= i where 2 m + theta >= 2 i theta. The payload is k; v saturates at 24
+bits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..ir.neuron_model import Values
-from ._counting import COUNT_MAX, Counting, counted
+from ._counting import COUNT_MAX, Counting, counted, searched
 
 __all__ = ["COUNT_MAX", "MEMBER", "MultiSpike"]
 
@@ -37,8 +38,13 @@ class MultiSpike(Counting):
 
     @staticmethod
     def int_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> Values:
-        """The same by compares; out is the signed count."""
+        """The same in integers; out is the signed count."""
         return counted(x, v, theta, positive, negative, 0)
+
+    @staticmethod
+    def searched_step(x: Any, v: Any, theta: Any, positive: int, negative: int) -> Values:
+        """:meth:`int_step` by compares."""
+        return searched(x, v, theta, positive, negative, 0)
 
 
 MEMBER = MultiSpike()

@@ -1,11 +1,15 @@
 """A step of a population or an operator over all ticks: by numpy, and compiled as soon as that pays.
 
 The step is one Python function over whole numbers. numpy runs it on arrays, tick by tick; run once on symbols it gives
-the text of a loop that does the same for one row, or one block of elements, after the other.
+the text of a loop that does the same for one row, or one block of elements, after the other. A text is compiled when
+numpy has spent as long on it as compilers take, by all steps that share it together: nobody waits twice as long as they
+must, however many elements there are and however long one takes (2 ns for a sum, 400 for a quantiser of 31 counts).
 """
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,8 +25,10 @@ from . import kernels
 from .kernel_text import BLOCK, Kernel, Outcome, write
 from .symbols import FIRST, INT64, Book, Ends, Symbol, Untraceable
 
-#: elements that go through a step before it is looked at, and before machine code is made that no earlier run kept
-LOOKED_AT, WORTH = 1 << 18, 1 << 23
+#: seconds of numpy after which a step is looked at, and after which machine code is made that no earlier run kept
+LOOKED_AT, WORTH = 0.02, 2.0
+#: seconds that numpy has spent on each text
+SPENT: defaultdict[str, float] = defaultdict(float)
 
 NAME = "program"  # of the texts on disk
 
@@ -47,7 +53,8 @@ class Fused:
     by_tick: tuple[str, ...] = ()
     #: the same step in a form that is faster once compiled, with its parameters
     compiled: Callable[[], tuple[Step, Mapping[str, Any]]] | None = None
-    seen: int = 0
+    #: that numpy has spent on this step before it was looked at
+    seconds: float = 0.0
     traceable: bool = True
     machine: Machine | None = None
     lock: Any = field(default_factory=Lock)
@@ -64,11 +71,21 @@ class Fused:
         """
         ticks = max(len(x) for x in args) if self.lasting else ticks
         batch = max(x.shape[1] for x in args)
-        self.seen += ticks * batch * prod(self.shape)
-        if jit.THERE and batch and self.seen > LOOKED_AT and self._ready() and self.machine is not None:
-            return self.machine(args, ticks, batch, before)
+        if jit.THERE and batch and (self.machine is not None or self.seconds > LOOKED_AT):
+            machine = self._machine()
+            if machine is not None:
+                return machine(args, ticks, batch, before)
+        began = time.perf_counter()
         out, _, clipped = self.by_numpy(args, ticks, batch, before)
+        self._spend(time.perf_counter() - began)
         return out, clipped
+
+    def _spend(self, seconds: float) -> None:
+        with self.lock:
+            if self.machine is None:
+                self.seconds += seconds
+            else:
+                SPENT[self.machine.written.text] += seconds
 
     def by_numpy(
         self, args: Sequence[Array], ticks: int, batch: int, before: int = 0, begin: Values = ()
@@ -90,16 +107,17 @@ class Fused:
                 array[t] = state
         return out, kept, clipped
 
-    def _ready(self) -> bool:
-        """Whether there is a compiled form by now."""
+    def _machine(self) -> Machine | None:
+        """The compiled form, if there is one by now."""
         with self.lock:
             if self.machine is None and self.traceable:
                 step, params = (self.step, self.params) if self.compiled is None else self.compiled()
                 try:
                     self.machine = Machine(self, step, params)
+                    SPENT[self.machine.written.text] += self.seconds
                 except Untraceable:
                     self.traceable = False
-            return self.machine is not None and self.machine.ready(self.seen)
+            return self.machine if self.machine is not None and self.machine.ready() else None
 
 
 class Machine:
@@ -108,7 +126,7 @@ class Machine:
     def __init__(self, fused: Fused, step: Step, params: Mapping[str, Any]) -> None:
         self.fused, self.written = fused, traced(fused, step, params)
         self.kernel: kernels.Kernel | None = None
-        self.worth = -1 if kernels.is_kept(NAME, self.written.text) else WORTH
+        self.kept = kernels.is_kept(NAME, self.written.text)
         uniform = np.array([s.value for s in self.written.uniform], np.int64)
         ticked = [s.array.ravel() for s in self.written.ticked if s.array is not None]
         self.uniform = uniform.astype(np.int32), uniform
@@ -131,9 +149,9 @@ class Machine:
         full = np.broadcast_to(own, (len(own), *((1,) * (len(shape) - 1) if same else shape[:-1]), shape[-1]))
         return np.ascontiguousarray(full, kind).reshape(len(own), -1, width)
 
-    def ready(self, seen: int) -> bool:
-        """Whether there is machine code, which is made once so many elements have gone through."""
-        if self.kernel is None and seen > self.worth:
+    def ready(self) -> bool:
+        """Whether there is machine code, which is made as soon as that pays."""
+        if self.kernel is None and (self.kept or SPENT[self.written.text] > WORTH):
             self.kernel = _compiled(self.written.text)
         return self.kernel is not None
 
@@ -142,10 +160,10 @@ class Machine:
         fused = self.fused
         width = fused.shape[-1] if fused.row else prod(fused.shape) * (batch if self.joined else 1)
         out = np.empty((ticks, batch * prod(fused.shape) // width, width), fused.kind)
-        inputs = [
-            np.ascontiguousarray(np.broadcast_to(x, (len(x), batch, *fused.shape))).reshape(len(x), -1, width)
-            for x in args
-        ]
+        # an array that has its shape is not broadcast: that makes it read-only, another type for compilers
+        shapes = [(len(x), batch, *fused.shape) for x in args]
+        full = (x if x.shape == s else np.broadcast_to(x, s) for x, s in zip(args, shapes, strict=True))
+        inputs = [np.ascontiguousarray(x).reshape(len(x), -1, width) for x in full]
         arrays = [self._argument(s, inputs, before) for s in self.written.arrays]
         ticked = self.ticked[:, before : before + ticks]
         kernel: Any = self.kernel

@@ -53,12 +53,15 @@ def program(node: Neuron, graph: Graph) -> Fused:
     inputs = [arithmetic.ends(graph, name) for name in node.inputs]
     states = [(-(1 << (s.bits - 1)), (1 << (s.bits - 1)) - 1) for s in model.state]
     kind = arithmetic.storage(graph, node.name)
-    return Fused(_step(model), graph.shape(node.name), False, inputs, params, kind, states)
+    step, traced = _step(model, "int_step"), lambda: (_step(model, model.traced), params)
+    return Fused(step, graph.shape(node.name), False, inputs, params, kind, states, compiled=traced)
 
 
-def _step(model: NeuronModel) -> Step:
+def _step(model: NeuronModel, name: str) -> Step:
+    one_tick = getattr(model, name)
+
     def step(inputs: Values, states: Values, params: Mapping[str, Any]) -> Any:
-        out, *after, clipped = model.int_step(*inputs, *states, *(params[name] for name in model.int_params))
+        out, *after, clipped = one_tick(*inputs, *states, *(params[name] for name in model.int_params))
         return out, after, clipped
 
     return step

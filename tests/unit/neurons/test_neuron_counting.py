@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neurodeploy.ir.neuron_model import NEURONS
 
@@ -34,3 +36,18 @@ def test_the_state_saturates_and_counts() -> None:
     np.testing.assert_array_equal(out, [4, 0])
     np.testing.assert_array_equal(after, [most - 32, -most])
     assert np.all(clipped == 1)
+
+
+@pytest.mark.parametrize("model", ["integer_lif", "multi_spike"])
+@given(theta=st.integers(1, 1 << 22), positive=st.integers(0, 127), negative=st.integers(0, 127))
+def test_a_search_finds_the_same(model: str, theta: int, positive: int, negative: int) -> None:
+    most = (1 << 23) - 1
+    around = (
+        np.arange(-2 * negative - 3, 2 * positive + 4) * theta // 2
+    )  # switch points, and what lies between them
+    x = np.concatenate([around - 1, around, around + 1, [-most - 2, -most, most, most + 2]])
+    member = NEURONS[model]
+    for v in (0, 1, -theta):
+        found = member.searched_step(x, v, theta, positive, negative)
+        for one, other in zip(member.int_step(x, v, theta, positive, negative), found, strict=True):
+            np.testing.assert_array_equal(one, other)
