@@ -25,6 +25,16 @@ class Lists:
     count: Array
 
 
+def by_rows(x: Array, first: bool = True) -> Array:
+    """A value (T, B, *shape) with its channels last, which are first where that is said."""
+    return np.moveaxis(x, 2, -1) if first else x
+
+
+def turned(rows: Array, first: bool = True) -> Array:
+    """A value in its own shape, of what has its channels last."""
+    return np.moveaxis(rows, -1, 2) if first else rows
+
+
 Action = Callable[[Array, Run], None]  # of a piece of the raw inputs, and of the run that counts
 
 
