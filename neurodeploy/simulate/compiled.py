@@ -164,7 +164,9 @@ class Layer(Segment):
             if self.share >= 1:
                 return forms["gather"], "binary input"
             return f"{forms['gather']}, else {dense}", f"binary input; dense above {self.share:.0%} spikes"
-        return ("population", "its input is a sum") if self.start == "sums" else (dense, "no binary input")
+        if self.start == "sums":
+            return "population", "its input is a sum"
+        return dense, "patches of pixels" if self.chain.first else "no binary input"
 
     def _plan_neuron(self) -> None:
         neuron, graph = self.chain.neuron, self.graph

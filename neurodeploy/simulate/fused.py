@@ -3,7 +3,7 @@
 The step is one Python function over whole numbers. numpy runs it on arrays, tick by tick; run once on symbols it gives
 the text of a loop that does the same for one row, or one block of elements, after the other. A text is compiled when
 numpy has spent as long on it as compilers take, by all steps that share it together: nobody waits twice as long as they
-must, however many elements there are and however long one takes (2 ns for a sum, 400 for a quantiser of 31 counts).
+must, however many elements there are and however long one takes.
 """
 
 from __future__ import annotations

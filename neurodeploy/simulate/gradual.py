@@ -23,8 +23,8 @@ from .engine import Engine
 
 #: seconds of numpy that machine code is worth: about as long as compilers take for a network
 WORTH = 10.0
-#: seconds that numpy takes for an element of a value at one tick, until it has been seen: 17 to 28 ns, up to 145
-ELEMENT = 20e-9
+#: seconds that numpy takes for an element of a value at one tick, until it has been seen: 17 to 38 ns
+ELEMENT = 25e-9
 #: samples that are computed by both
 COMPARED = 4
 
