@@ -194,9 +194,10 @@ ND154 the network changes one of its own tensors when it is called
   A parameter or buffer holds other numbers after a call, such as a counter of calls or a running average: the second
   call computes something else than the first. A graph keeps state in its neurons alone.
 ND155 a layer that torch has quantised
-  Layers of torch.ao.nn.quantized hold packed integers in a form of one processor's library, and scales that are found
-  while they run (dynamic quantisation). Give the network from before its quantisation; or fake quantisers, whose steps
-  are read exactly.
+  Layers of torch.ao.nn.quantized hold packed integers in a form of one processor's library. That library rounds sums by
+  its own arithmetic, so that some of its answers are a step off those of the weights and steps that can be read;
+  dynamic quantisation finds its scale in the whole batch, so that a sample's answer depends on the others. Give the
+  network from before its quantisation; or fake quantisers, whose steps are read exactly.
 ND166 something that a network file leaves open
   NIR describes neurons by differential equations. The time step, whether a spike resets the voltage or takes the
   threshold off, when that happens and where voltages start stand in no field, and tools differ: a wrong guess changes

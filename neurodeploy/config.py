@@ -63,6 +63,10 @@ class BuildConfig(_Table):
         None, ge=1, le=MOST_TICKS, description="ticks of one inference; unset: the model's own"
     )
     weight_bits: int = Field(8, ge=2, le=8, description="bits of each weight, sign included")
+    rounding: Literal["nearest", "calibrated"] = Field(
+        "nearest",
+        description="weights each by itself, or so that sums change least on calibration samples: below 8 bits",
+    )
     calib: int = Field(256, ge=1, description="training samples for calibration")
     eval: int = Field(0, ge=0, description="test samples for accuracy; 0: the whole test split")
     verify: int = Field(100, ge=0, description="test samples on which all backends must agree; 0: skip")

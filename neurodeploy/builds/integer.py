@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ..calibrate import Ranges
-from ..config import INTEGER, BuildConfig
+from ..config import INTEGER
 from ..errors import UsageError
 from ..ir.graph import Graph
 from ..ir.nodes import Node, Synapse
 from ..passes.leave_out import leave_out
+from ..quantize import moments
 from ..quantize import quantize as to_integers
 from .imported import Imported
 from .result import Result
@@ -33,9 +34,10 @@ def quantize(found: Imported, spiking: Graph | None, ranges: Ranges) -> Integer:
         graph = leave_out(_with_activity(found.graph, ranges))
         fact = f"nothing to quantize: the model holds integers, {len(graph.of(Synapse))} layers"
         return Integer(graph=graph, fact=fact)
-    graph = leave_out(_with_weight_bits(config, spiking, ranges))
+    graph = leave_out(_with_weight_bits(found, spiking, ranges))
     rules = ", rules per layer" if config.layers else ""
-    fact = f"{len(graph.of(Synapse))} layers, {config.weight_bits}-bit weights{rules}"
+    rounded = ", rounded on calibration samples" if config.rounding == "calibrated" else ""
+    fact = f"{len(graph.of(Synapse))} layers, {config.weight_bits}-bit weights{rules}{rounded}"
     return Integer(graph=graph, fact=fact)
 
 
@@ -48,11 +50,14 @@ def _with_activity(graph: Graph, ranges: Ranges) -> Graph:
     return graph.with_values(values).with_header(method=graph.header.method or INTEGER)
 
 
-def _with_weight_bits(config: BuildConfig, spiking: Graph, ranges: Ranges) -> Graph:
+def _with_weight_bits(found: Imported, spiking: Graph, ranges: Ranges) -> Graph:
+    config = found.config
     unmatched = config.unmatched(name for node in spiking.of(Synapse) for name in _names(node))
     if unmatched:
         raise UsageError(unmatched)
-    return to_integers(spiking, ranges, lambda node: config.weight_bits_of(_names(node)))
+    calibrated = config.rounding == "calibrated"
+    seen = moments(spiking, found.stimulus.calibration(config.calib)) if calibrated else None
+    return to_integers(spiking, ranges, lambda node: config.weight_bits_of(_names(node)), seen)
 
 
 def _names(node: Node) -> list[str]:

@@ -98,5 +98,9 @@ def of_spikes(config: BuildConfig) -> tuple[str, ...]:
 
 def of_integers(config: BuildConfig) -> tuple[str, ...]:
     """What brings integers nearer to the floats that they stand for."""
-    wider = (f"wider weights: --weight-bits {BITS}",) if config.weight_bits < BITS else ()
-    return (*wider, f"calibrate on more samples: --calib {2 * config.calib}")
+    narrow = config.weight_bits < BITS
+    wider = (f"wider weights: --weight-bits {BITS}",) * narrow
+    together = ("weights rounded together: --set rounding=calibrated",) * (
+        config.rounding == "nearest" and narrow
+    )
+    return (*wider, *together, f"calibrate on more samples: --calib {2 * config.calib}")

@@ -15,6 +15,7 @@ from ..neurons.multi_spike import COUNT_MAX
 from ._base import MethodConfig
 from ._channels import FINEST, Channels, channels
 from ._fit import CORRECT, Correct
+from ._operands import OPERANDS, Operands, evened
 from ._sites import is_quantiser, see_sites, sites
 
 VALUES = 1 << 16  # values of a site that choose its step
@@ -37,6 +38,7 @@ class QuantiserConfig(MethodConfig):
     steps: Literal["tensor", "channel"] = Field(
         "tensor", description="one step for a site, or one for each channel where layers alone read it"
     )
+    operands: Operands = Field("tensor", description=OPERANDS)
     correct: Correct = Field("none", description=CORRECT)
 
     @model_validator(mode="after")
@@ -52,9 +54,11 @@ def quantisers(graph: Graph, config: QuantiserConfig, samples: Array) -> dict[st
     names = [name for name in sites(graph) if not is_quantiser(graph.nodes[name])]
     own = {name: channels(graph, name) if config.steps == "channel" else None for name in names}
     seen = {name: _Seen(own[name], len(samples) * graph.values[name].shape.size) for name in names}
+    even = evened(graph, names, samples) if config.operands == "channel" else {}
     if names:
-        see_sites(graph, names, samples, lambda name, x: seen[name].add(x))
-    return {name: seen[name].layer(config) for name in names}
+        see_sites(graph, names, samples, lambda name, x: seen[name].add(x * even.get(name, 1.0)))
+    made = {name: seen[name].layer(config) for name in names}
+    return {name: {**own, "step": own["step"] / even.get(name, 1.0)} for name, own in made.items()}
 
 
 class _Seen:

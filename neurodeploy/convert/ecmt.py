@@ -46,6 +46,7 @@ from . import _search
 from ._base import Method, MethodConfig, Trial, option
 from ._channels import FINEST, Channels, channels
 from ._fit import CORRECT, Correct, corrected
+from ._operands import OPERANDS, Operands, evened
 from ._sites import Population, insert, roles, see_sites, sites
 
 FALLBACK_BASE = 1e-3  # for a side a site never takes, such as negatives after a ReLU
@@ -91,6 +92,7 @@ class EcmtConfig(MethodConfig):
     bases: Literal["tensor", "channel"] = option(
         "tensor", "bases for a site, or for each of its channels where layers alone read it"
     )
+    operands: Operands = option("tensor", OPERANDS)
     correct: Correct = option("none", CORRECT)
     site_levels: dict[str, int] = option({}, "levels by glob over site names and module paths")
     site_scales: dict[str, float] = option({}, "factor on bases by glob over sites")
@@ -139,9 +141,10 @@ class Ecmt(Method):
         self, graph: Graph, whole: Graph, config: EcmtConfig, samples: Array, timesteps: int
     ) -> Graph:
         """As :meth:`rewrite`, with the bases of the whole graph where all its rows count."""
-        bases = calibrate_bases(whole if config.rows == "all" else graph, config, samples)
+        even = evened(graph, sites(graph), samples) if config.operands == "channel" else {}
+        bases = calibrate_bases(whole if config.rows == "all" else graph, config, samples, even)
         if not sites(graph).keys() <= bases.keys():  # a site may have another name among all rows
-            bases = {**calibrate_bases(graph, config, samples), **bases}
+            bases = {**calibrate_bases(graph, config, samples, even), **bases}
         if config.bases == "channel":
             bases |= by_channel(graph, config, samples)
         start = fixed_setting(graph, config)
@@ -215,12 +218,20 @@ def _params(bases: tuple[Any, Any], own: tuple[float, int], config: EcmtConfig) 
     return {"base_p": base_p * scale, "base_n": base_n * scale, "levels": levels, "rule": rule}
 
 
-def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array) -> Bases:
-    """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale."""
+def calibrate_bases(graph: Graph, config: EcmtConfig, samples: Array, even: Mapping[str, Array]) -> Bases:
+    """(base_p, base_n) per site: order statistics per batch of 64, averaged over batches, then overrides and scale.
+
+    Those of sites in ``even`` are of values times its factors, over these.
+    """
     kinds = sites(graph)
     rows: dict[str, list[tuple[float, float]]] = {site: [] for site in kinds}
-    see_sites(graph, kinds, samples, lambda site, x: rows[site].append(_order_statistics(x, config.percent)))
-    return {site: _final_bases(tuple(np.mean(rows[site], axis=0)), kinds[site], config) for site in kinds}
+
+    def see(site: str, x: Array) -> None:
+        rows[site].append(_order_statistics(x * even.get(site, 1.0), config.percent))
+
+    see_sites(graph, kinds, samples, see)
+    found = {site: _final_bases(tuple(np.mean(rows[site], axis=0)), kinds[site], config) for site in kinds}
+    return {site: (p / even.get(site, 1.0), n / even.get(site, 1.0)) for site, (p, n) in found.items()}
 
 
 def by_channel(graph: Graph, config: EcmtConfig, samples: Array) -> Bases:

@@ -24,6 +24,7 @@ from ..ir.graph import Graph
 from ..neurons.signed_tracer import ACC_MAX
 from . import _differential
 from ._base import Method, MethodConfig, option
+from ._operands import OPERANDS, Operands
 from ._quantisers import QuantiserConfig, quantisers
 from ._sites import Population
 
@@ -36,6 +37,7 @@ class SpikezipConfig(MethodConfig):
     steps: Literal["tensor", "channel"] = option(
         "tensor", "one step for a site, or one for each channel where layers alone read it"
     )
+    operands: Operands = option("tensor", OPERANDS)
 
 
 class Spikezip(Method):
@@ -49,11 +51,7 @@ class Spikezip(Method):
 
     def rewrite(self, graph: Graph, config: SpikezipConfig, samples: Array, timesteps: int) -> Graph:
         """A tracer at every site, integrators behind layers and products, the last tick's logits."""
-        layers = quantisers(
-            graph,
-            QuantiserConfig(levels=config.levels, step_scale=config.step_scale, steps=config.steps),
-            samples,
-        )
+        layers = quantisers(graph, QuantiserConfig(**config.model_dump()), samples)
         populations = {site: Population("signed_tracer", params, "st") for site, params in layers.items()}
         return _differential.insert(graph, self.name, timesteps, populations)
 

@@ -228,14 +228,19 @@ def linear(x: Array, node: Synapse) -> Array:
 
 def convolve(x: Array, node: Synapse) -> Array:
     """Cross-correlation of (B, C, Y, X) with (O, C/groups, ky, kx): a matrix times the patches of each sample."""
+    seen = patches(x, node)
+    weight = wide(node.weight).reshape(node.groups, len(node.weight) // node.groups, -1)
+    found = np.stack([weight @ one.reshape(node.groups, weight.shape[-1], -1) for one in seen])
+    out: Array = found.reshape(len(x), len(node.weight), *seen.shape[-2:])
+    return out
+
+
+def patches(x: Array, node: Synapse) -> Array:
+    """What each place of a convolution reads of (B, C, Y, X): (B, C, ky, kx, Y', X'), a view of the padded values."""
     (py, px), (sy, sx), (ky, kx) = node.padding, node.stride, node.weight.shape[2:]
     x = np.pad(x, ((0, 0), (0, 0), (py, py), (px, px)))
     seen: Array = np.lib.stride_tricks.sliding_window_view(x, (ky, kx), axis=(2, 3))  # type: ignore[call-overload]
-    patches = np.moveaxis(seen[:, :, ::sy, ::sx], (4, 5), (2, 3))  # (B, C, ky, kx, Y', X')
-    weight = wide(node.weight).reshape(node.groups, len(node.weight) // node.groups, -1)
-    found = np.stack([weight @ one.reshape(node.groups, weight.shape[-1], -1) for one in patches])
-    out: Array = found.reshape(len(x), len(node.weight), *patches.shape[-2:])
-    return out
+    return np.moveaxis(seen[:, :, ::sy, ::sx], (4, 5), (2, 3))
 
 
 def _neuron(node: Neuron, args: list[Array], tick: _Tick) -> Array:

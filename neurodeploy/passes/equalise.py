@@ -1,15 +1,20 @@
 """Channels of very different size are brought to one: what one layer makes larger, the next takes smaller.
 
 W2 relu(W1 x + b1) stays the same if channel j of W1 and b1 is multiplied by s_j > 0 and column j of W2 divided by it,
-and so behind a norm with its gamma and beta. Integers share one unit among the channels of an activation: of channels
-that differ by 10^4 the small ones would have no bits. s_j = sqrt(r2_j / r1_j) makes both sides alike, with r1_j and
-r2_j the largest weights of channel and column (Nagel et al. 2019, arXiv:1906.04721, eq. 11). It is rounded to a power
-of two, so that floats stay what they are to the last bit, and it is done only where it is worth it.
+and so behind a norm with its gamma and beta. In attention q_j k_j stays the same if channel j of queries is multiplied
+by s_j and that of keys divided by it, and what is mixed of values hands their factors on to the layer behind. Integers
+share one unit among the channels of an activation: of channels that differ by 10^4 the small ones would have no bits.
+s_j = sqrt(r2_j / r1_j) makes both sides alike, with r1_j and r2_j the largest weights of channel and column, or of both
+channels that meet in a product (Nagel et al. 2019, arXiv:1906.04721, eq. 11). It is rounded to a power of two, so that
+floats stay what they are to the last bit, and it is done only where it is worth it.
+
+Rotated queries and keys are sums, which keep their sizes; behind a norm its gamma takes the factors.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import TypeGuard
 
 import numpy as np
 
@@ -17,16 +22,30 @@ from ..array import Array
 from ..ir.graph import Graph
 from ..ir.interp import windows
 from ..ir.micro_op import MICROCODE
-from ..ir.nodes import Micro, Node, Reduce, Synapse, View
+from ..ir.nodes import Micro, Node, Product, Reduce, Synapse, View
 from ._diagonal import channel_axis, per_channel
-from ._edit import edit
+from ._edit import edit, up_through_views
 
 #: channels whose factors differ by less are left alone: 6 of a weight's 7 bits would still be there
 WORTHWHILE = 64.0
 SWEEPS = 8  # a layer is equalised with the one before and the one behind: each undoes a little of the other
+_MOVES = ("reshape", "permute", "slice", "broadcast")  # views that a factor is followed through, upwards
 
-#: synapse -> for each of its columns, which channel it reads, from 1
-Columns = dict[Synapse, Array]
+#: what makes channels: a layer, or a norm with factors and shifts of its own
+Maker = Synapse | Micro
+
+
+@dataclass(frozen=True, eq=False)
+class Followers:
+    """Who has to take smaller what a maker's channels are made larger by; each says which channel, from 1.
+
+    ``columns``: layers that read the channels, and of which channel each of their columns is. ``rows``: other makers,
+    and which channel each of theirs meets in a product. ``products`` are passed or met on the way.
+    """
+
+    columns: dict[Synapse, Array] = field(default_factory=dict)
+    rows: dict[Maker, Array] = field(default_factory=dict)
+    products: list[str] = field(default_factory=list)
 
 
 def equalise(graph: Graph) -> Graph:
@@ -42,23 +61,50 @@ def equalise(graph: Graph) -> Graph:
 
 def _with_next(graph: Graph, node: Node) -> Graph:
     """The graph with one layer and all that read it equalised; the same graph where nothing is worth it."""
-    if not isinstance(node, Synapse) and not (isinstance(node, Micro) and _affine(node)):
+    found = followers(graph, node)
+    if found is None or not is_maker(node):
         return graph
-    own, shape = _sizes(node), graph.shape(node.name)
-    axis = channel_axis(node) if isinstance(node, Synapse) else -1
-    line = np.arange(1, len(own) + 1).reshape(-1, *(1,) * (len(shape) - 1 if axis == 0 else 0))
-    columns = _columns(graph, node.name, np.broadcast_to(line, shape))
-    factors = _factors(own, _read(columns, len(own))) if columns else None
+    own = _sizes(node)
+    factors = _factors(own, _read(found, len(own)))
     if factors is None:
         return graph
     changed: dict[str, Node] = {node.name: _multiplied(node, factors)}
-    for synapse, read in columns.items():
+    for synapse, read in found.columns.items():
         weight = synapse.weight / _per_weight(synapse, factors[read - 1])
         changed[synapse.name] = replace(synapse, weight=weight)
+    for maker, met in found.rows.items():
+        changed[maker.name] = _multiplied(maker, 1.0 / factors[met - 1])
     return edit(graph, {name: [(new, graph.values[name])] for name, new in changed.items()}, {})
 
 
-def _sizes(node: Synapse | Micro) -> Array:
+def is_maker(node: Node) -> TypeGuard[Maker]:
+    """Whether factors of its channels can be put into a node."""
+    return isinstance(node, Synapse) or (isinstance(node, Micro) and bool(_affine(node)))
+
+
+def followers(graph: Graph, node: Node) -> Followers | None:
+    """Who takes smaller what a node's channels are made larger by; None where somebody would see the difference."""
+    if not is_maker(node):
+        return None
+    found = Followers()
+    if not _followed(graph, node.name, _by_element(graph, node), found) or node in found.rows:
+        return None
+    return None if found.rows.keys() & found.columns.keys() else found
+
+
+def _by_element(graph: Graph, node: Maker) -> Array:
+    """The channel of each element of what a layer or norm makes, from 1."""
+    shape, axis = graph.shape(node.name), _axis(node)
+    count = shape[axis]
+    line = np.arange(1, count + 1).reshape(-1, *(1,) * (len(shape) - 1 if axis == 0 else 0))
+    return np.broadcast_to(line, shape)
+
+
+def _axis(node: Maker) -> int:
+    return channel_axis(node) if isinstance(node, Synapse) else -1
+
+
+def _sizes(node: Maker) -> Array:
     """The largest magnitude of each channel of a layer, or of a norm's own factors."""
     if isinstance(node, Micro):
         return np.asarray(np.max([np.abs(own) for own in _affine(node).values()], axis=0))
@@ -73,26 +119,68 @@ def _affine(node: Micro) -> dict[str, Array]:
     return {key: node.params[key] for key in ("gamma", "beta") if key in node.params}
 
 
-def _columns(graph: Graph, name: str, channels: Array) -> Columns:
-    """The synapses that read a value through what keeps factors; empty where anything else reads it.
+def _followed(graph: Graph, name: str, channels: Array, found: Followers) -> bool:
+    """Whether all that read a value, through what keeps factors, can take them up; enters who they are.
 
     ``channels`` says for every element which channel it is of, from 1; 0 is a padded zero.
     """
-    found: Columns = {}
-    for reader in graph.consumers[name]:
-        more = _through(graph, graph.nodes[reader], channels)
-        if not more or not found.keys().isdisjoint(more):
-            return {}
-        found |= more
-    return found
+    readers = graph.consumers[name]
+    return bool(readers) and all(_through(graph, name, graph.nodes[n], channels, found) for n in readers)
 
 
-def _through(graph: Graph, node: Node, channels: Array) -> Columns:
+def _through(graph: Graph, name: str, node: Node, channels: Array, found: Followers) -> bool:
     if isinstance(node, Synapse):
         read = per_channel(channels, channel_axis(node))
-        return {} if read is None or not read.all() else {node: read}
+        if read is None or not read.all() or node in found.columns:
+            return False
+        found.columns[node] = read
+        return True
+    if isinstance(node, Product):
+        return bool(channels.all()) and _met(graph, name, node, channels, found)
     after = _after(node, channels)
-    return {} if after is None else _columns(graph, node.name, after)
+    return after is not None and _followed(graph, node.name, after, found)
+
+
+def _met(graph: Graph, name: str, node: Product, channels: Array, found: Followers) -> bool:
+    """Factors along kept indices are the product's own; along others the channels of the other operand undo them."""
+    equation, (left, right) = node.einsum, node.inputs
+    if left == right or equation.repeats or node.name in found.products:
+        return False
+    found.products.append(node.name)
+    own, other, behind = (
+        (equation.left, equation.right, right) if name == left else (equation.right, equation.left, left)
+    )
+    letters = [c for axis, c in enumerate(own) if (channels != channels.take([0], axis)).any()]
+    to, value = (equation.out, node.name) if set(letters) <= set(equation.out) else (other, behind)
+    if not set(letters) <= set(to):
+        return False
+    kept = channels[tuple(slice(None) if c in letters else 0 for c in own)]
+    kept = kept.transpose([letters.index(c) for c in to if c in letters])
+    shape = graph.shape(value)
+    places = kept.reshape([n if c in letters else 1 for c, n in zip(to, shape, strict=True)])
+    channels = np.broadcast_to(places, shape)
+    if value == node.name:
+        return _followed(graph, value, channels, found)
+    return _undone(graph, behind, node, channels, found)
+
+
+def _undone(graph: Graph, name: str, product: Product, channels: Array, found: Followers) -> bool:
+    """Whether one maker alone makes an operand for nobody else, each of its channels meeting one of ``channels``."""
+    views, maker = up_through_views(graph, name, _MOVES)
+    reader = views[-1] if views else product
+    if not is_maker(maker) or graph.consumers[maker.name] != [reader.name]:
+        return False
+    size = graph.values[maker.name].shape.size
+    place = np.arange(size).reshape(graph.shape(maker.name))
+    for view in reversed(views):
+        place = view.apply([place])
+    met = np.zeros(size, dtype=np.int64)
+    met[place] = channels
+    line = per_channel(met.reshape(graph.shape(maker.name)), _axis(maker))
+    if (met[place] != channels).any() or line is None or not line.all() or maker in found.rows:
+        return False
+    found.rows[maker] = line
+    return True
 
 
 def _after(node: Node, channels: Array) -> Array | None:
@@ -112,12 +200,14 @@ def _reduced(node: Reduce, channels: Array) -> Array | None:
     return most if np.array_equal(most, least) else None
 
 
-def _read(columns: Columns, channels: int) -> Array:
-    """The largest weight by which any reader takes each channel."""
+def _read(found: Followers, channels: int) -> Array:
+    """The largest weight by which any follower takes each channel."""
     most = np.zeros(channels + 1)
-    for synapse, read in columns.items():
+    for synapse, read in found.columns.items():
         each = np.broadcast_to(_per_weight(synapse, read), synapse.weight.shape)
         np.maximum.at(most, each.ravel(), np.abs(synapse.weight).ravel())
+    for maker, met in found.rows.items():
+        np.maximum.at(most, met, _sizes(maker))
     return most[1:]
 
 
@@ -138,7 +228,7 @@ def _factors(own: Array, read: Array) -> Array | None:
     return np.asarray(np.exp2(np.rint(steps))) if np.ptp(steps) >= np.log2(WORTHWHILE) else None
 
 
-def _multiplied(node: Synapse | Micro, factors: Array) -> Node:
+def _multiplied(node: Maker, factors: Array) -> Node:
     if isinstance(node, Micro):
         own = {key: value * factors for key, value in _affine(node).items()}
         return replace(node, params={**node.params, **own})

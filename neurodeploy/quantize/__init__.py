@@ -2,8 +2,9 @@
 
 One forward walk decides, for every edge, what one integer unit is worth (``Fixed.scale``, a float that documents and
 never computes) and turns each node's float parameters into integers:
-- *Synapse*: signed weights of 2..8 bits, one scale per output channel; the channel scale folds into the threshold of
-  the neuron that follows. In front of the read-out, where no neuron follows, one scale for the whole tensor.
+- *Synapse*: signed weights of 2..8 bits, rounded each by itself or together (:mod:`.rounding`), one scale per output
+  channel; the channel scale folds into the threshold of the neuron that follows. In front of the read-out, where no
+  neuron follows, one scale for the whole tensor.
 - *Neuron*: its own ``quantize`` (``neurons/``).
 - *Stream* (sums connected by sums: the residual): one power-of-two unit for all; every branch is rescaled into it.
 - *Micro*: its own ``quantize`` (``microcode/``), behind a rescale where the incoming unit differs per channel.
@@ -14,6 +15,7 @@ Measured ranges (training samples only) choose units, with ``HEADROOM``; proven 
 
 from __future__ import annotations
 
+from .rounding import moments
 from .walk import quantize
 
-__all__ = ["quantize"]
+__all__ = ["moments", "quantize"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from ..ir.widths import MESSAGE_BITS, OPERATOR_BITS, REGISTER_BITS
 from ..microcode.rescale import MEMBER as RESCALE
 from . import units
 from .grid import on_grid, signs
+from .rounding import by_input, fed_forward, nearest
 from .units import Scale, behind_views, bits_of, compact, input_limit, power_of_two_unit, readers
 
 UNIFORM_BITS = 18  # width of a value that is rescaled to one unit before microcode
@@ -31,13 +32,20 @@ DIRECT_PAYLOAD_BITS = 9  # width of an operator's output that weights read witho
 FINEST_OUT = 2.0**-12  # an output unit is at most this much finer than the input unit
 ROW_FLOOR = 2.0**-10  # a weight row far below the tensor's largest does not get a finer scale than this
 BIAS_MAX = 2.0 ** (MESSAGE_BITS - 2)  # half of what a neuron's state or a message holds
+SAME_UNIT = 0.25  # units that cancel but for thresholds of a few units, which one step for all rounds as much
 ROUNDING_ROOM = 0.98  # rounding every weight up by half a unit must not break a bound
 
 
-def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = lambda node: 8) -> Graph:
+def quantize(
+    graph: Graph,
+    ranges: Ranges,
+    weight_bits: Callable[[Node], int] = lambda node: 8,
+    moments: Mapping[str, Array] | None = None,
+) -> Graph:
     """The integer graph of a spiking one; same node names, rescales added as ``<name>.rescale``.
 
-    ``weight_bits`` gives the width of each Synapse (2..8). Raises QuantizeError with every node that cannot be
+    ``weight_bits`` gives the width of each Synapse (2..8); by ``moments`` of what layers read
+    (:func:`.rounding.moments`) their weights are rounded together. Raises QuantizeError with every node that cannot be
     represented, GraphError if the result breaks a rule of the integer level.
     """
     levels.require(graph, "spiking")
@@ -46,7 +54,7 @@ def quantize(graph: Graph, ranges: Ranges, weight_bits: Callable[[Node], int] = 
         cause, fixes = "weights of this width cannot be stored", ("choose --weight-bits between 2 and 8",)
         rows = wrong.items()
         raise QuantizeError([Problem("ND402", cause, p, f"{b} bits", "2 to 8 bits", fixes) for p, b in rows])
-    walk = _Walk(graph, ranges, weight_bits)
+    walk = _Walk(graph, ranges, weight_bits, moments or {})
     for node in counted([*graph], "nodes"):
         walk.visit(node)
     if walk.problems:
@@ -67,6 +75,7 @@ class _Walk:
     graph: Graph
     ranges: Ranges
     weight_bits: Callable[[Node], int]
+    moments: Mapping[str, Array]
     table: dict[str, str] = field(default_factory=dict)
     scales: dict[str, Scale] = field(default_factory=dict)  # by name in the new graph
     problems: list[Problem] = field(default_factory=list)
@@ -201,10 +210,11 @@ def _const(walk: _Walk, node: Const) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Layer:
-    """A synapse with its input in the new graph and its weights times what a unit of that input is worth."""
+    """A synapse with its input in the new graph, what a unit of that is worth, and its weights times that."""
 
     node: Synapse
     source: str
+    worth: Array
     weight: Array
     bits: int
 
@@ -226,14 +236,19 @@ def _layer(walk: _Walk, node: Synapse) -> _Layer:
     narrow = _narrowed(walk, node, name, _worth(node, per_input), bits)
     if narrow != name:
         name, per_input = narrow, np.asarray(walk.scales[narrow])
-    return _Layer(node, name, _worth(node, per_input), bits)
+    return _Layer(node, name, per_input, _worth(node, per_input), bits)
 
 
 def _stored(walk: _Walk, layer: _Layer, unit: Array) -> str:
     """The synapse with integer weights, one unit for each output channel."""
     node, weight, limit = layer.node, layer.weight, 2 ** (layer.bits - 1) - 1
     rows = unit.reshape((-1,) + (1,) * (weight.ndim - 1))
-    ints = np.clip(np.floor(weight / rows + 0.5), -limit, limit).astype(np.int64)
+    moment = walk.moments.get(node.name)
+    if moment is None:
+        ints = nearest(weight / rows, limit)
+    else:
+        worth = by_input(layer.worth, node)
+        ints = fed_forward(weight / rows, moment / (worth[:, :, None] * worth[:, None]), limit)
     bias = None if node.bias is None else np.floor(node.bias / unit + 0.5).astype(np.int64)
     out_scale = unit if node.op == "dense" else unit.reshape(-1, 1, 1)
     return walk.add(replace(node, weight=ints, bias=bias), out_scale, inputs=(layer.source,))
@@ -369,10 +384,19 @@ def _in_reach(walk: _Walk, node: Neuron) -> str:
 
 
 def _product(walk: _Walk, node: Product) -> str:
-    inputs = tuple(walk.uniform(i) for i in node.inputs)
+    inputs, worth = tuple(walk.table[i] for i in node.inputs), _worth_of_product(walk, node)
+    if worth is None:
+        if node.timing == "cumulative" and all(
+            map(walk.spikes, inputs)
+        ):  # running sums have no room for more
+            raise ValueError(
+                "units of channels do not cancel in it: thresholds in front of it are too coarse"
+            )
+        inputs = tuple(walk.uniform(i) for i in node.inputs)
+        worth = np.asarray(walk.scales[inputs[0]] * walk.scales[inputs[1]])
     a, b = (walk.limits(i).magnitude for i in inputs)
     terms, ticks = codes.contracted(walk.graph, node), walk.graph.header.timesteps
-    unit = float(walk.scales[inputs[0]] * walk.scales[inputs[1]]) * node.scale
+    unit = float(worth.min()) * node.scale
     room = bits_of(input_limit(readers(walk.graph, node.name)))
     # over ticks a mean of products grows as t, a product of sums as t squared
     grown = 1 if node.timing != "cumulative" else ticks if node.mean else ticks**2
@@ -389,7 +413,41 @@ def _product(walk: _Walk, node: Product) -> str:
         rescale = fixed.multipliers_of(2.0**-shift / divisors)
     elif shift:
         rescale = (np.array([1], dtype=np.int64), np.array([shift], dtype=np.int64))
-    return walk.add(replace(node, scale=1.0, rescale=rescale), unit * 2.0**shift, room, inputs=inputs)
+    return walk.add(
+        replace(node, scale=1.0, rescale=rescale), worth * node.scale * 2.0**shift, room, inputs=inputs
+    )
+
+
+def _worth_of_product(walk: _Walk, node: Product) -> Array | None:
+    """What a unit of the product is worth, like its elements; None where terms of one element differ in it.
+
+    Units of channels may pass on, as those of values do, or cancel, as those of queries and keys do: but for the
+    rounding of thresholds, which tell what they are worth.
+    """
+    equation, scales = node.einsum, [np.asarray(walk.scale(name)) for name in node.inputs]
+    if not any(scale.ndim for scale in scales):
+        return np.asarray(scales[0] * scales[1])
+    if not all(walk.spikes(walk.table[name]) for name in node.inputs):
+        return None
+    small = [
+        _without_repeats(np.broadcast_to(scale, walk.graph.shape(name)))
+        for scale, name in zip(scales, node.inputs, strict=True)
+    ]
+    added = "".join(c for c in dict.fromkeys(equation.left + equation.right) if c not in equation.out)
+    worth = np.einsum(f"{equation.left},{equation.right}->{equation.out}{added}", *small)
+    worth = worth.reshape(*worth.shape[: len(equation.out)], -1)
+    if worth.shape[-1] == 1:
+        return np.asarray(worth[..., 0])
+    mean = worth.mean()
+    return np.asarray(mean) if np.abs(worth - mean).max() <= SAME_UNIT * mean else None
+
+
+def _without_repeats(scale: Array) -> Array:
+    """Units with an axis 1 long wherever they are the same along it."""
+    for axis in range(scale.ndim):
+        first = scale.take([0], axis)
+        scale = first if (scale == first).all() else scale
+    return scale
 
 
 def _sum(walk: _Walk, node: Sum) -> str:

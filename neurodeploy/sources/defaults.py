@@ -129,13 +129,12 @@ def _macs(graph: Graph) -> float:
 def _require_no_conversion(config: BuildConfig) -> None:
     """Refuse what would change numbers that the file has fixed."""
     cause = "the model holds integers: nothing is converted or quantised"
-    bits = (
-        ""
-        if config.weight_bits == BuildConfig.model_fields["weight_bits"].default
-        else str(config.weight_bits)
+    bits, rounding = (
+        "" if (said := getattr(config, key)) == BuildConfig.model_fields[key].default else str(said)
+        for key in ("weight_bits", "rounding")
     )
     given = {"--method": "" if config.method == INTEGER else config.method, "convert": ", ".join(config.convert),
-             "--weight-bits": bits, "layers": ", ".join(config.layers)}  # fmt: skip
+             "--weight-bits": bits, "rounding": rounding, "layers": ", ".join(config.layers)}  # fmt: skip
     wrong = [Problem("ND308", cause, k, v, fixes=(f"leave out {k}",)) for k, v in given.items() if v]
     if wrong:
         raise ConvertError(wrong)

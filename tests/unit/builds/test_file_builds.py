@@ -193,6 +193,7 @@ def test_large_networks_run_on_fewer_samples(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("flags, place", [
     (["--method", "ecmt"], "--method"), (["--method", "native"], "--method"), (["--weight-bits", "4"], "--weight-bits"),
     (["--set", "convert.preset=halved"], "convert"), (["--set", 'layers."conv".weight_bits=3'], "layers"),
+    (["--set", "rounding=calibrated"], "rounding"),
 ])  # fmt: skip
 def test_integers_are_not_converted(flags: list[str], place: str, capsys: Captured) -> None:
     fake_format.write(Path("net.toy"))

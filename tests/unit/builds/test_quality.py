@@ -48,7 +48,12 @@ def test_what_is_offered_is_of_the_method_and_of_the_config() -> None:
     assert native.fixes == ()
     narrow = CONFIG.model_copy(update={"weight_bits": 3, "calib": 100})
     (integer,) = quality.drops(accuracy(0.95, 0.95, 0.6), narrow)
-    assert integer.fixes == ("wider weights: --weight-bits 8", "calibrate on more samples: --calib 200")
+    wider, together = "wider weights: --weight-bits 8", "weights rounded together: --set rounding=calibrated"
+    assert integer.fixes == (wider, together, "calibrate on more samples: --calib 200")
+    (rounded,) = quality.drops(
+        accuracy(0.95, 0.95, 0.6), narrow.model_copy(update={"rounding": "calibrated"})
+    )
+    assert rounded.fixes == (wider, "calibrate on more samples: --calib 200")
 
 
 @pytest.mark.parametrize(

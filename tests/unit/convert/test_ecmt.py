@@ -143,7 +143,7 @@ def test_calibration_takes_the_order_statistics_of_the_released_code() -> None:
     graph = mini_vit(seed=7)
     x = images(graph, 128, seed=1)
     _, config = METHOD.configure({"preset": "released"})
-    bases = ecmt.calibrate_bases(graph, config, x)["b0.norm1"]
+    bases = ecmt.calibrate_bases(graph, config, x, {})["b0.norm1"]
     rows = []
     for batch in (x[:64], x[64:]):
         flat = np.sort(interp.run(graph, batch, record=["b0.norm1"], timesteps=1).values["b0.norm1"].ravel())

@@ -1,5 +1,9 @@
 """Layers that can pass factors on bring their channels to one size, to the last bit of the floats."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,13 +12,14 @@ from neurodeploy.calibrate import measure
 from neurodeploy.convert import named
 from neurodeploy.frontends.input_spec import InputSpec
 from neurodeploy.ir import interp
-from neurodeploy.ir.graph import Graph
-from neurodeploy.ir.nodes import Micro, Synapse
+from neurodeploy.ir.graph import Builder, Graph
+from neurodeploy.ir.nodes import Input, Micro, Output, Product, Sum, Synapse, View
 from neurodeploy.passes import simplify
 from neurodeploy.passes.equalise import WORTHWHILE, equalise
 from neurodeploy.program import Program
 from neurodeploy.quantize import quantize
 from tests.later import torch, torch_export
+from tests.networks import images, mini_vit, value
 
 SHAPE = (2, 8, 8)
 
@@ -127,3 +132,97 @@ def test_integers_keep_the_channels_that_were_small(name: str) -> None:
 
     usual, without, mended = decibels(simplify(plain)), decibels(wide), decibels(simplify(wide))
     assert without < usual - 8 and mended > usual - 3
+
+
+Sizes = dict[str, np.ndarray]
+
+# --- attention ---------------------------------------------------------------------------------------------------
+
+
+def grouped_queries(normed: bool = False, rotated: bool = False) -> Graph:
+    """Scores of four heads of queries and two of keys, perhaps behind norms of each head or with a part added."""
+    rng = np.random.default_rng(0)
+    b = Builder()
+    source = b.add(Input(name="image"), value("NC", 3, 6))
+    operands = []
+    for part, heads in (("q", 4), ("k", 2)):
+        weight, bias = rng.normal(size=(heads * 5, 6)), rng.normal(size=heads * 5)
+        name = b.add(
+            Synapse(name=part, inputs=(source,), weight=weight, bias=bias), value("NC", 3, heads * 5)
+        )
+        name = b.add(View(name=f"{part}.h", inputs=(name,), op="reshape", args=(3, heads, 5)),
+                     value("NHC", 3, heads, 5))  # fmt: skip
+        if rotated:
+            name = b.add(Sum(name=f"{part}.sum", inputs=(name, name)), value("NHC", 3, heads, 5))
+        if normed:
+            params = {"gamma": rng.uniform(0.5, 1.5, 5), "beta": rng.normal(size=5), "eps": 1e-6, "width": 5}
+            name = b.add(Micro(name=f"{part}.norm", inputs=(name,), op="layer_norm", params=params),
+                         value("NHC", 3, heads, 5))  # fmt: skip
+        operands.append(name)
+    once = b.add(View(name="k.once", inputs=(operands[1],), op="reshape", args=(3, 2, 1, 5)),
+                 value("NHGC", 3, 2, 1, 5))  # fmt: skip
+    often = b.add(View(name="k.often", inputs=(once,), op="broadcast", args=(3, 2, 2, 5)),
+                  value("NHGC", 3, 2, 2, 5))  # fmt: skip
+    keys = b.add(View(name="k.all", inputs=(often,), op="reshape", args=(3, 4, 5)), value("NHC", 3, 4, 5))
+    scores = Product(name="scores", inputs=(operands[0], keys), equation="nhc,mhc->hnm")
+    out = b.add(scores, value("HNN", 4, 3, 3))
+    b.add(Output(name="out", inputs=(out,)), value("HNN", 4, 3, 3))
+    return b.build()
+
+
+def grown(graph: Graph, factors: Sizes, columns: Sizes) -> Graph:
+    """Rows of layers, or gammas of norms, times factors, and columns of layers over theirs."""
+    nodes: dict[str, Any] = dict(graph.nodes)
+    for name, own in factors.items():
+        node = nodes[name]
+        if isinstance(node, Micro):
+            params = {key: node.params[key] * own for key in ("gamma", "beta")}
+            nodes[name] = replace(node, params={**node.params, **params})
+        else:
+            nodes[name] = replace(node, weight=node.weight * own[:, None], bias=node.bias * own)
+    for name, own in columns.items():
+        nodes[name] = replace(nodes[name], weight=nodes[name].weight / own)
+    return Graph(nodes, graph.values, graph.header)
+
+
+WIDE = np.exp2(np.linspace(-7, 7, 8).round())
+KEYS = np.exp2(np.linspace(-7, 7, 10).round())
+QUERIES = np.tile(KEYS.reshape(2, 1, 5), (1, 2, 1)).ravel()
+NORMED = KEYS[:5]
+#: name -> (network, what its layers grow by, what columns shrink by)
+ATTENTION: dict[str, tuple[Callable[[], Graph], Sizes, Sizes]] = {
+    "queries and keys": (mini_vit, {"b0.q": WIDE, "b0.k": 1 / WIDE}, {}),
+    "values": (mini_vit, {"b0.v": WIDE}, {"b0.proj": WIDE}),
+    "keys for several queries": (grouped_queries, {"k": KEYS, "q": 1 / QUERIES}, {}),
+    "normed": (lambda: grouped_queries(normed=True), {"q.norm": NORMED, "k.norm": 1 / NORMED}, {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_channels_that_meet_or_pass_a_product_become_even_to_the_bit(name: str) -> None:
+    make, factors, columns = ATTENTION[name]
+    plain = make()
+    wide = grown(plain, factors, columns)
+    even = equalise(wide)
+    for layer in factors:
+        assert spread(even, layer) < WORTHWHILE < spread(wide, layer)
+    x = images(plain, 3) if "image" in plain.nodes and plain.shape("image")[0] == 1 else raw_rows(plain)
+    np.testing.assert_array_equal(interp.run(even, x).outputs, interp.run(wide, x).outputs)
+    assert equalise(plain) is plain
+
+
+def raw_rows(graph: Graph) -> np.ndarray:
+    return np.random.default_rng(1).integers(-8, 9, (3, *graph.shape("image")))
+
+
+def test_sums_such_as_rotated_queries_keep_their_sizes() -> None:
+    graph = grown(grouped_queries(rotated=True), {"q": np.exp2(np.linspace(-9, 9, 20).round())}, {})
+    assert equalise(graph) is graph
+
+
+def test_a_stream_that_meets_itself_keeps_its_sizes() -> None:
+    graph = grown(mini_vit(), {"b0.q": WIDE}, {})
+    nodes: dict[str, Any] = dict(graph.nodes)
+    nodes["b0.scores"] = replace(nodes["b0.scores"], inputs=("b0.q.h", "b0.q.h"))
+    itself = Graph(nodes, graph.values, graph.header)
+    assert spread(equalise(itself), "b0.q") == spread(itself, "b0.q")
