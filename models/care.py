@@ -74,7 +74,14 @@ class Block(nn.Module):
     """Local and global features, then their interaction among themselves and with the memory."""
 
     def __init__(
-        self, memory: int, group: int, linear: bool, length: int, ratios: tuple[float, float], last: bool
+        self,
+        memory: int,
+        group: int,
+        linear: bool,
+        length: int,
+        ratios: tuple[float, float],
+        last: bool,
+        scale: float,
     ) -> None:
         super().__init__()
         width, self.sizes, self.last = memory + 3 * group, (memory, group, group, group), last
@@ -82,7 +89,7 @@ class Block(nn.Module):
         self.near, self.far = depthwise(group, 3), depthwise(group, 7)
         self.first = Interaction(3 * group, int(3 * group * ratios[0]))
         self.second = Interaction(width, int(width * ratios[1]), last)
-        self.gamma = None if last else nn.Parameter(full((width, 1, 1), 0.5))
+        self.gamma = None if last else nn.Parameter(full((width, 1, 1), scale))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same; the last block of all to its hidden width."""
@@ -96,7 +103,8 @@ class Care(nn.Module):
     """Image (B, C, H, W) to logits (B, K).
 
     A stage has ``depths`` blocks with ``memory`` and three times ``groups`` channels, the last ``linear`` stages with
-    linear attention. ``strides`` are those of the convolution before each stage; its kernel is as large.
+    linear attention. ``strides`` are those of the convolution before each stage; its kernel is as large. ``scale`` is
+    what gamma begins as.
     """
 
     def __init__(
@@ -110,6 +118,7 @@ class Care(nn.Module):
         linear: int = 2,
         length: int = 11,
         ratios: tuple[float, float] = (1.0, 2.0),
+        scale: float = 0.5,
     ) -> None:
         super().__init__()
         stages: list[nn.Module] = []
@@ -123,7 +132,7 @@ class Care(nn.Module):
             for block in range(depth):
                 last = index == len(depths) - 1 and block == depth - 1
                 late = index >= len(depths) - linear
-                stages.append(Block(memory[index], groups[index], late, length, ratios, last))
+                stages.append(Block(memory[index], groups[index], late, length, ratios, last, scale))
             inputs = width
         self.stages, hidden = nn.Sequential(*stages), int(inputs * ratios[1])
         self.norm = nn.LayerNorm(hidden, eps=EPSILON)

@@ -44,10 +44,10 @@ class Ternary(nn.Linear):
         self.register_buffer("used", torch.zeros(0), persistent=False)
 
     def train(self, mode: bool = True) -> Ternary:
-        """Out of training the weights are rounded once."""
-        super().train(mode)
-        self.used = torch.zeros(0) if mode else self.rounded().detach()
-        return self
+        """When training ends the weights are rounded, once."""
+        if mode or self.training:
+            self.used = torch.zeros(0) if mode else self.rounded().detach()
+        return super().train(mode)
 
     def rounded(self) -> Tensor:
         """The weights that are used."""

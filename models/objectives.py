@@ -3,10 +3,11 @@
 Labels: cross entropy. A truth beside the images: their mean absolute difference (the loss of super-resolution).
 Neither: the network is a generator, against a critic, with the hinge loss (Lim and Ye 2017).
 
-Before that a network may learn from images alone (``objective``; Liao et al., arXiv 2104.09694): a share of the patches
-is changed and a linear layer behind the last norm has to give back the pixels of patches as they were. ``masked``: the
-chosen ones become a learned patch, the loss is theirs; ``random-replacement``: they become patches of other images of
-the batch; ``all-outputs``: so too, and all patches are in the loss.
+Before that a network may learn without labels (``objective``; Liao et al., arXiv 2104.09694): a share of the tokens,
+patches of an image or characters of a text, is changed, and a linear layer behind the last norm has to give back what
+they were: pixels by the squared error, characters by cross entropy. ``masked``: the chosen ones become a learned token,
+the loss is theirs; ``random-replacement``: they become tokens of other samples of the batch; ``all-outputs``: so too,
+and all tokens are in the loss.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from neurodeploy.sources import zoo
 
 from .augment import augment
 
-#: share of the patches that pre-training changes
+#: share of the tokens that pre-training changes
 CHANGED = 0.4
 CRITIC_RATE = 5e-4
 
@@ -84,10 +85,12 @@ class Objective:
         self.entry, self.plan, self.data, self.device = entry, entry.train, data, device
 
     def changed(self, pixels: Tensor) -> Tensor:
-        """Images (B, C, H, W) of whole levels after the plan's small random changes."""
-        plan = self.plan
+        """Images (B, C, H, W) of whole levels after the plan's small random changes; texts as they are."""
+        plan, pixels = self.plan, pixels.float()
+        if len(self.data.shape) < 3:
+            return pixels
         changes = plan.shift, plan.rotate, plan.zoom, plan.noise, plan.flip, plan.crop
-        pixels = pixels.float()  # the frames of a sample change alike
+        # the frames of a sample change alike
         return augment(pixels.flatten(1, -3), self.data.levels, *changes).view_as(pixels)
 
     def seen(self, pixels: Tensor) -> Tensor:
@@ -124,12 +127,10 @@ class Classes(Objective):
         self.labels = labels
 
     def loss(self, network: nn.Module, pixels: Tensor, picked: Tensor) -> tuple[Tensor, float]:
-        """Of images after small changes."""
-        labels, x = self.labels[picked], pixels[picked].float()
+        """Of images after small changes, or of texts."""
+        labels, x = self.labels[picked], self.changed(pixels[picked])
         if self.entry.kind == "sequence":
             labels = torch.from_numpy(wanted(x.numpy(), labels.numpy(), self.entry))
-        else:
-            x = self.changed(x)
         labels = labels.to(self.device)
         out = self.answer(network, self.seen(x))
         loss = functional.cross_entropy(out, labels, label_smoothing=self.plan.label_smoothing)
@@ -193,37 +194,44 @@ class Generator(Objective):
         self.optimizer.load_state_dict(state["optimizer"])
 
 
-class Patches(Objective):
-    """Patches given back; the score is the squared error of those that were changed."""
+class Tokens(Objective):
+    """Tokens given back; what these are, classes of this one say. ``blank``: a learned token begins as this."""
 
-    score = "train_squared_error"
+    blank: float
 
-    def __init__(self, *given: Any, network: nn.Module) -> None:
+    def __init__(self, *given: Any, network: nn.Module, size: int) -> None:
         super().__init__(*given)
-        self.patch, channels = self.entry.model.arguments["patch"], self.data.shape[0]
-        self.decoder = nn.Linear(network.norm.normalized_shape[0], channels * self.patch**2)
-        self.decoder.to(self.device)
-        self.mask = nn.Parameter(torch.full((channels * self.patch**2,), 0.5, device=self.device))
+        self.decoder = nn.Linear(network.norm.normalized_shape[0], size).to(self.device)
+        self.mask = nn.Parameter(torch.full((size,), self.blank, device=self.device))
+
+    def rows(self, x: Tensor) -> Tensor:
+        """The tokens (B, N, S) of what a network sees."""
+        raise TypeError(f"{type(self).__name__} has no tokens")
+
+    def whole(self, rows: Tensor) -> Tensor:
+        """What a network sees, of tokens."""
+        raise TypeError(f"{type(self).__name__} has no tokens")
+
+    def judged(self, given: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of each number or token that is given back, and its score."""
+        raise TypeError(f"{type(self).__name__} has no loss")
 
     def loss(self, network: nn.Module, pixels: Tensor, picked: Tensor) -> tuple[Tensor, float]:
-        """Of the tokens behind the last norm, without a class token."""
-        x = self.seen(self.changed(pixels[picked]))
-        rows = functional.unfold(x, self.patch, stride=self.patch).transpose(1, 2)
+        """Of the tokens behind the last norm, without a class token; the score is of those that were changed."""
+        rows = self.rows(self.seen(self.changed(pixels[picked])))
         chosen = torch.rand(rows.shape[:2]).to(self.device) < CHANGED
         others = rows[torch.randperm(len(rows))][:, torch.randperm(rows.shape[1])]
         new = self.mask.expand_as(rows) if self.plan.objective == "masked" else others
-        given = torch.where(chosen[..., None], new, rows).transpose(1, 2)
         tokens: list[Tensor] = []
         hook = network.norm.register_forward_hook(lambda module, args, out: tokens.append(out))
-        self.answer(network, functional.fold(given, x.shape[-2:], self.patch, stride=self.patch))
+        self.answer(network, self.whole(torch.where(chosen[..., None], new, rows)))
         hook.remove()
-        error = (self.decoder(tokens[0][:, -rows.shape[1] :]) - rows) ** 2
-        changed = error[chosen].mean()
-        loss = error.mean() if self.plan.objective == "all-outputs" else changed
-        return loss, float(changed) * len(picked)
+        losses, scores = self.judged(self.decoder(tokens[0][:, -rows.shape[1] :]), rows)
+        loss = losses.mean() if self.plan.objective == "all-outputs" else losses[chosen].mean()
+        return loss, float(scores[chosen].mean()) * len(picked)
 
     def parameters(self) -> list[nn.Parameter]:
-        """The layer that gives pixels back, and the learned patch."""
+        """The layer that gives tokens back, and the learned one."""
         return [*self.decoder.parameters(), self.mask]
 
     def state(self) -> dict[str, Any]:
@@ -236,13 +244,62 @@ class Patches(Objective):
         self.mask.data.copy_(state["mask"])
 
 
+class Patches(Tokens):
+    """Patches of images; the score is the squared error."""
+
+    score, blank = "train_squared_error", 0.5
+
+    def __init__(self, *given: Any, network: nn.Module) -> None:
+        entry, data, _ = given
+        self.patch = entry.model.arguments["patch"]
+        super().__init__(*given, network=network, size=data.shape[0] * self.patch**2)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """The pixels of each patch."""
+        return functional.unfold(x, self.patch, stride=self.patch).transpose(1, 2)
+
+    def whole(self, rows: Tensor) -> Tensor:
+        """The image."""
+        return functional.fold(rows.transpose(1, 2), self.data.shape[-2:], self.patch, stride=self.patch)
+
+    def judged(self, given: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared differences."""
+        error = (given - rows) ** 2
+        return error, error
+
+
+class Characters(Tokens):
+    """Characters of texts (B, N, V), one line for each of the alphabet; the score is the share given back."""
+
+    score, blank = "train_given_back", 0.0
+
+    def __init__(self, *given: Any, network: nn.Module) -> None:
+        _, data, _ = given
+        super().__init__(*given, network=network, size=data.shape[-1])
+
+    def rows(self, x: Tensor) -> Tensor:
+        """They are there already."""
+        return x
+
+    def whole(self, rows: Tensor) -> Tensor:
+        """The text is its characters."""
+        return rows
+
+    def judged(self, given: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross entropy, and which are right."""
+        classes, wanted = given.transpose(1, 2), rows.argmax(-1)
+        return functional.cross_entropy(classes, wanted, reduction="none"), (
+            given.argmax(-1) == wanted
+        ).float()
+
+
 def objective(
     entry: zoo.ZooEntry, data: datasets.DataSet, device: str, network: nn.Module, fit: Any, pretraining: bool
 ) -> Objective:
     """That of the data, or of pre-training."""
     given = entry, data, device
     if pretraining:
-        return Patches(*given, network=network)
+        return (Patches if len(data.shape) == 3 else Characters)(*given, network=network)
     if data.train.truth is not None:
         return Images(*given, truth=torch.from_numpy(data.train.truth(fit)))
     if data.labelled:

@@ -6,7 +6,7 @@ hyper-parameters. The run writes weights where that file says, and a log (``.log
 interrupted with Ctrl-C goes on from its last whole epoch and ends with the same weights. The test split is read
 once, after the last epoch.
 
-What the loss is, the data say, and ``--objective`` lets a network first learn from images alone: see ``objectives.py``.
+What the loss is, the data say, and ``--objective`` lets a network first learn without labels: see ``objectives.py``.
 
 ``python models/train.py spikformer --data my.npz`` first writes ``models/spikformer-my.toml``: the network and plan of
 ``digits-spikformer`` with the channels, classes and sizes of the data. That file is the user's to edit.
@@ -424,7 +424,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--objective",
         choices=zoo.OBJECTIVES,
-        help="first train on images alone: masked patches, or replaced ones",
+        help="first train without labels: tokens are masked or replaced, and given back",
     )
     parser.add_argument("--restart", action="store_true", help="ignore the checkpoint and start at epoch 1")
     return parser.parse_args(arguments)

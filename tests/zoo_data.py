@@ -20,10 +20,17 @@ def shipped() -> tuple[str, ...]:
 
 
 def classifiers() -> tuple[str, ...]:
-    """Those of them that answer with a class for each sample."""
+    """Those of them that answer with a class for each image."""
     return tuple(
-        name for name in shipped() if zoo.entry(name).weights.correct and zoo.entry(name).kind != "sequence"
+        name
+        for name in shipped()
+        if zoo.entry(name).weights.correct and len(zoo.entry(name).input.shape) == 3
     )
+
+
+def readers() -> tuple[str, ...]:
+    """Those of them that answer with a class for each text, whose characters are there all at once."""
+    return tuple(name for name in shipped() if len(zoo.entry(name).input.shape) == 2)
 
 
 def sequences() -> tuple[str, ...]:
@@ -41,10 +48,11 @@ def data_spec(name: str) -> str:
     spec = zoo.entry(name).dataset
     if spec in datasets.names():
         return spec
-    path = Path(os.environ.get(VARIABLE, ""), spec)
+    *before, file = spec.split(":")  # such as x2:
+    path = Path(os.environ.get(VARIABLE, ""), file)
     if not path.is_file():
-        pytest.skip(f"{spec} is not here: put the folder that holds it into {VARIABLE}")
-    return str(path)
+        pytest.skip(f"{file} is not here: put the folder that holds it into {VARIABLE}")
+    return ":".join((*before, str(path)))
 
 
 def model_data(name: str) -> datasets.DataSet:

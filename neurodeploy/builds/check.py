@@ -11,10 +11,12 @@ from .. import datasets, handed, sources, support
 from ..config import BuildConfig
 from ..convert import named
 from ..errors import GraphError, Problem, QuantizeError, UsageError
+from ..freed import give_back
 from ..frontends.proof.types import ImportCheck
 from ..inputs import fitting, texts
 from ..inputs.samples import Synthetic
 from ..ir.graph import Graph, raw_range
+from ..ir.nodes import Synapse
 from ..mapping.given import Given, read
 from ..support import Verdict
 from ..target import Target
@@ -86,6 +88,7 @@ def check(asked: BuildConfig) -> Check:
     except (QuantizeError, GraphError) as error:
         return replace(report, problems=(*problems, *error.problems))
     del found  # its weights in floats, of which the mapping needs none
+    give_back(sum(node.weight.size for node in graph.of(Synapse)))
     mapped = _mapped(asked, graph, target, given)
     problems += mapped.mapping.problems
     verdicts = tuple(support.verdicts(mapped.graph, target, problems))

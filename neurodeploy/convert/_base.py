@@ -52,8 +52,8 @@ class Method(Member):
     trials: tuple[Trial, ...] = ()
     #: whether it takes over the quantisers of a network that was trained with them
     takes_quantisers: bool = False
-    #: what helps where a neuron that the method put in has no integer form, best first
-    remedies: tuple[str, ...] = ()
+    #: what helps where a neuron that the method put behind an operator has no integer form, by operator
+    remedies: ClassVar[Mapping[str, str]] = {}
     #: the preset that keeps the spiking network nearest to its source, if presets differ in that
     closest: str = ""
 

@@ -124,7 +124,10 @@ class Ecmt(Method):
     }
     closest = "faithful"
     trials = (Trial("faithful", 1, 0.145), Trial("faithful", 2, 0.30), Trial("faithful", 4, 0.60))
-    remedies = ("calibrate the bases: --set convert.gelu_base=null --set convert.softmax_base=null",)
+    remedies: ClassVar = {
+        "gelu": "calibrate the bases: --set convert.gelu_base=null",
+        "softmax": "calibrate the base: --set convert.softmax_base=null",
+    }
 
     def suits(self, graph: Graph) -> int:
         """Any network, for want of a better method."""

@@ -47,13 +47,14 @@ class _Kept:
 class Snapshot:
     """What a module reaches, as it is now."""
 
-    def __init__(self, module: torch.nn.Module) -> None:
-        self.module = module
+    def __init__(self, module: torch.nn.Module, earlier: Snapshot | None = None) -> None:
+        self.module, self.earlier = module, earlier
         self.containers: dict[int, tuple[Any, Any]] = {}  # id -> the container, and a copy of it
         self.tensors: dict[int, _Kept] = {}
         self.arrays: dict[int, tuple[Array, Array]] = {}
         self.places: dict[Place, Any] = {}
         self._look(module, "", "", 0)
+        self.earlier = None
 
     def _look(self, item: Any, path: str, name: str, depth: int) -> None:
         """Remember one value and all that it holds."""
@@ -71,9 +72,16 @@ class Snapshot:
     def _keep(self, tensor: torch.Tensor) -> None:
         if id(tensor) in self.tensors or tensor.is_inference():
             return
-        copy = None if isinstance(tensor, torch.nn.Parameter) else tensor.detach().clone()
+        copy = None if isinstance(tensor, torch.nn.Parameter) else self._copied(tensor)
         grad = tensor.grad if tensor.is_leaf else None
         self.tensors[id(tensor)] = _Kept(tensor, tensor.data, copy, tensor.requires_grad, grad)
+
+    def _copied(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The numbers of a tensor: an earlier snapshot's where that has the same, for large ones take memory."""
+        known = self.earlier.tensors.get(id(tensor)) if self.earlier else None
+        if known is not None and known.copy is not None and _same(tensor, known.copy):
+            return known.copy
+        return tensor.detach().clone()
 
     def restore(self) -> None:
         """Put everything back in its place."""
@@ -197,12 +205,12 @@ def generators() -> Iterator[None]:
 
 
 @contextmanager
-def kept(module: torch.nn.Module) -> Iterator[None]:
+def kept(module: torch.nn.Module) -> Iterator[Snapshot]:
     """Whatever happens to the module inside is undone: state, training flags, gradients, hooks, precision."""
     before = Snapshot(module)
     try:
         with generators():
-            yield
+            yield before
     finally:
         before.restore()
 
@@ -212,9 +220,11 @@ def resets(module: torch.nn.Module) -> list[Callable[[], Any]]:
 
     What takes arguments is another function of that name. None where they change parameters: that is no state.
     """
-    functions = [getattr(part, name, None) for part in module.modules() for name in _RESETS]
-    found = [function for function in functions if callable(function) and not _arguments(function)]
-    before = [(p, p.detach().clone()) for p in module.parameters()] if found else []
+    named = ((part, getattr(part, name, None)) for part in module.modules() for name in _RESETS)
+    own = [(part, function) for part, function in named if callable(function) and not _arguments(function)]
+    found = [function for _, function in own]
+    reached = {id(p): p for part, _ in own for p in part.parameters()}
+    before = [(p, p.detach().clone()) for p in reached.values()]
     for function in found:
         function()
     if all(_same(p, was) for p, was in before):

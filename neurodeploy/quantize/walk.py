@@ -66,7 +66,8 @@ def quantize(
 def _remedies(graph: Graph, node: Node) -> tuple[str, ...]:
     """What helps where numbers of one place differ too much in size."""
     method = METHODS.get(graph.header.method)
-    by_method = method.remedies if method is not None and isinstance(node, Neuron) else ()
+    coded = getattr(graph.nodes[node.inputs[0]], "op", "") if isinstance(node, Neuron) else ""
+    by_method = (method.remedies[coded],) if method is not None and coded in method.remedies else ()
     return (*by_method, "calibrate on more samples: --calib N", "bring the weights before it to a usual size")
 
 
@@ -485,6 +486,9 @@ def _micro(walk: _Walk, node: Micro) -> str:
     bits = MESSAGE_BITS if op.spans else DIRECT_PAYLOAD_BITS if direct else OPERATOR_BITS
     # these take their output unit from what was seen; elsewhere a norm or softmax knows its own bounds
     finest = float(np.max(spec.scale)) * FINEST_OUT  # a coarse input does not deserve a fine output
+    if op.spans:  # unless it is a large one that makes a small output
+        default = op.quantize(node.params, spec, walk.limits(source), {"out_bits": bits})
+        finest = min(finest, float(np.max(default.fixed.scale)))
     unit = max(power_of_two_unit(walk.ranges.magnitude(node.name), bits), finest)
     options = {"out_bits": bits, "out_scale": unit} if direct or not op.row else {}
     made = op.quantize(node.params, spec, walk.limits(source), options)

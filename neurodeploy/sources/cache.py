@@ -25,12 +25,14 @@ from ..config import BuildConfig
 from ..datasets import DataSet, Facts
 from ..errors import NeurodeployError
 from ..files import cache_folder, write_text
+from ..freed import give_back
 from ..frontends._torch import let_go
 from ..frontends.proof.types import UNCHECKED, ImportCheck
 from ..inputs import masks
 from ..inputs.samples import hidden, one_hot, tokens
 from ..ir.graph import Graph
 from ..ir.interp import input_shape
+from ..ir.nodes import Synapse
 from ..registry import version
 from . import resolve
 from .resolve import Loaded, Model
@@ -89,6 +91,7 @@ def load(config: BuildConfig, data: DataSet | Facts | None = None) -> Source:
     whole, graph, check = imported(model, data, config.import_check)
     if key:
         _write(key, whole, check)
+    give_back(_weights(graph))
     return Source(model, graph, False, whole, check, _unchecked(model, check))
 
 
@@ -98,9 +101,15 @@ def imported(
     """The whole source graph, the simplified one, and what was compared; the module is let go."""
     loaded = loaded or model.loader()
     let_go()
+    give_back(_weights(loaded.graph))
     whole = _deepened(simplified(loaded.graph, without=("push_slices",)))
     graph = simplified(whole)
+    give_back(_weights(graph))
     return whole, graph, _compared(model, loaded, graph, data or _facts(model)) if compare else None
+
+
+def _weights(graph: Graph) -> int:
+    return sum(node.weight.size for node in graph.of(Synapse))
 
 
 def _no_reference(model: Model) -> bool:

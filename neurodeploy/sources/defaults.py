@@ -46,6 +46,7 @@ def completed(config: BuildConfig, source: Source) -> BuildConfig:
         trained
         or _ticks_inside(config, source.graph)
         or (model.timesteps if model.timesteps > 1 or model.spiking else 0)
+        or (source.graph.header.timesteps if source.graph.input.per_tick else 0)
     )
     own = dict(model.convert) if method == model.method else {}
     if config.convert.get("preset", own.get("preset")) != own.get("preset"):

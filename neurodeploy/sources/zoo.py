@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Tensor = TypeVar("Tensor")
 #: The name under which the folder of the models is imported, wherever it lies.
 PACKAGE = "neurodeploy_models"
-#: how a network may be trained on images alone, before it is trained for its data
+#: how a network may be trained without labels, before it is trained for its data
 Objective = Literal["masked", "random-replacement", "all-outputs"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 #: the folder of weights that are in checkouts and source archives, and for their size not in wheels
@@ -126,8 +126,8 @@ class TrainTable(_Table):
     """Everything that decides the weights besides the model and the data."""
 
     seed: int = Field(default=0, description="of weights, order, held-out images and changes of images")
-    epochs: int = Field(default=100, ge=1, description="passes over the training images")
-    batch: int = Field(default=64, ge=1, description="images per step")
+    epochs: int = Field(default=100, ge=1, description="passes over the training samples")
+    batch: int = Field(default=64, ge=1, description="samples per step")
     learning_rate: float = Field(
         default=1e-3, gt=0, description="largest one; it ends at 0, by half a cosine"
     )
@@ -155,7 +155,7 @@ class TrainTable(_Table):
         default="mse", description="how steps of quantisers start, as in `--method pmsm`"
     )
     objective: Objective | Literal[""] = Field(default="", description="of the training before; empty: none")
-    pretrain_epochs: int = Field(default=0, ge=0, description="passes over images alone, before the others")
+    pretrain_epochs: int = Field(default=0, ge=0, description="passes without labels, before the others")
     real: str = Field(default="", description="data set whose images a generator's are to look like")
     channels_last: bool = Field(
         default=False, description="memory layout of kernels and images: faster for wide convolutions"

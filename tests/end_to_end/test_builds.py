@@ -19,7 +19,7 @@ from neurodeploy.inputs import samples
 from neurodeploy.mapping.mapper import PLACEMENT
 from neurodeploy.sources import zoo
 from tests.fast import fast, in_turn
-from tests.zoo_data import classifiers, model_data, sequences, shipped
+from tests.zoo_data import classifiers, model_data, readers, sequences, shipped
 
 EVAL, VERIFY = 90, 24
 SMALL = ["--eval", str(EVAL), "--verify", str(VERIFY), "--calib", "96", "-q"]
@@ -27,7 +27,7 @@ SMALL = ["--eval", str(EVAL), "--verify", str(VERIFY), "--calib", "96", "-q"]
 DEMO = ("digits-a2os2a", "digits-vit")
 MODELS = classifiers()
 #: those that answer with images
-PICTURES = sorted({*shipped()} - {*MODELS} - {*sequences()})
+PICTURES = sorted({*shipped()} - {*MODELS} - {*sequences()} - {*readers()})
 
 KEYS = {
     "schema_version", "model", "system", "method", "timesteps", "target", "accuracy", "bit_true", "counts", "mapping",
@@ -245,6 +245,23 @@ def test_images_survive_the_integers(
     made = outputs[-1] * scale / len(outputs)
     error = ((made - data.test.truth(picked) / 16) ** 2).mean()
     assert -10 * np.log10(error) == pytest.approx(true["integer"], abs=1e-3)
+
+
+@pytest.mark.slow  # half a minute
+@pytest.mark.parametrize("model", in_turn(readers()))
+def test_texts_survive_the_integers(
+    model: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Classes as often right as those of the float network; computed here once more from what `run` returns."""
+    folder = build_once(tmp_path_factory, model)
+    report = json.loads((folder / "report.json").read_text())
+    accuracy = report["accuracy"]
+    assert report["bit_true"]["equal"] and {*report["bit_true"]["backends"]} == {"interp", "cpu", "loihi-sim"}
+    assert accuracy["integer"] >= accuracy["float"] - 0.03 and accuracy["samples"] == EVAL
+    test = model_data(model).test
+    frames, labels = test.take(samples.stratified(test.labels, EVAL, 0))
+    outputs, _ = verbs.run(folder, frames)
+    assert (outputs[-1].argmax(-1) == labels).mean() == pytest.approx(accuracy["integer"])
 
 
 def test_report_renders_again(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from neurodeploy import bundled, datasets
 from neurodeploy.builds.evaluated import surprise
-from neurodeploy.datasets.characters import ALPHABET, BLOCK, CONTEXT, STRIDE, TENTH
+from neurodeploy.datasets._characters import ALPHABET, CONTEXT, STRIDE
+from neurodeploy.datasets.characters import BLOCK, TENTH
 from neurodeploy.errors import UsageError
 
 #: the text of the zoo, which documents grow away from

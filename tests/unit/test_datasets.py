@@ -131,6 +131,7 @@ def test_formats_are_found_and_named() -> None:
     known = {
         "characters",
         "cifar_binary",
+        "cropped",
         "digits",
         "digits_events",
         "halved",
@@ -138,11 +139,14 @@ def test_formats_are_found_and_named() -> None:
         "image_folder",
         "latents",
         "npz",
+        "pages",
         "recordings",
         "texts",
     }
     assert set(DATASETS) == known
-    assert datasets.names() == ("digits", "digits-events", "documentation", "latents:32", "x2:digits")
+    assert datasets.names() == (
+        "digits", "digits-events", "documentation", "documentation-pages", "latents:32", "x2:digits"
+    )  # fmt: skip
 
 
 def test_import_brings_numpy_only() -> None:
@@ -514,6 +518,40 @@ def test_what_cannot_be_halved_is_refused(tmp_path: Path) -> None:
         refused(spec, code)
         with pytest.raises(UsageError):
             datasets.facts(spec)
+
+
+def test_patches_are_squares_of_their_images(tmp_path: Path) -> None:
+    """At places that differ between images and are the same in every draw, channels and order kept."""
+    whole = images(40, (6, 9, 3))
+    labels = np.arange(40) % 3
+    file = write_npz(tmp_path, train_x=whole, train_y=labels, test_x=whole[:9], test_y=labels[:9])
+    spec = f"crop:4:{file}"
+    found = datasets.load(spec)
+    plain = datasets.load(file)
+    assert found.shape == datasets.facts(spec).shape == (3, 4, 4) and found.hash == plain.hash
+    windows = np.lib.stride_tricks.sliding_window_view(plain.train_x, (4, 4), (2, 3))  # type: ignore[call-overload]
+    places = [
+        {(y, x) for y in range(3) for x in range(6) if np.array_equal(windows[i, :, y, x], patch)}
+        for i, patch in enumerate(found.train_x)
+    ]
+    assert all(places) and len(set.union(*places)) > 10
+    picked, labels = found.train.take([7, 0])
+    assert np.array_equal(picked, found.train_x[[7, 0]]) and np.array_equal(labels, plain.train_y[[7, 0]])
+
+
+def test_patches_can_be_halved() -> None:
+    found = datasets.load("x2:crop:6:digits")
+    assert found.shape == (1, 3, 3) and found.test.truth is not None
+    assert np.array_equal(found.test.truth(np.arange(5)), datasets.load("crop:6:digits").test_x[:5])
+
+
+@pytest.mark.parametrize(
+    "spec", ["crop:9:digits", "crop:0:digits", "crop:digits", "crop:4:", "crop:4:documentation"]
+)
+def test_what_no_patches_can_be_cut_of_is_refused(spec: str) -> None:
+    refused(spec, "ND923")
+    with pytest.raises(UsageError, match="ND923"):
+        datasets.facts(spec)
 
 
 def test_latents_are_those_of_a_seed() -> None:

@@ -21,7 +21,7 @@ from neurodeploy.errors import ImportModelError, UsageError
 from neurodeploy.sources import zoo
 from tests.fast import fast
 from tests.later import Later, fx, nn, torch
-from tests.zoo_data import classifiers, model_data
+from tests.zoo_data import classifiers, model_data, readers
 
 spiking, vit, a2os2a, augment, quantiser, train = (
     Later(name, zoo.submodule) for name in ("spiking", "vit", "a2os2a", "augment", "quantiser", "train")
@@ -372,6 +372,16 @@ def test_checkpoint_reaches_its_recorded_accuracy(name: str) -> None:
     assert entry.weights.correct == PINNED[name] and correct / 360 >= FLOORS.get(name, FLOOR)
     # Another BLAS may round a logit differently: at most one of 360 answers may hang on that.
     assert abs(correct - PINNED[name]) <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", readers())
+def test_a_reader_of_texts_reaches_its_recorded_accuracy(name: str) -> None:
+    """And far more than the likeliest class."""
+    entry, data = zoo.entry(name), model_data(name)
+    correct = int((train.predict(zoo.load(name), data.test_x, entry) == data.test_y).sum())
+    assert abs(correct - entry.weights.correct) <= 1 and entry.weights.tested == len(data.test)
+    assert correct > 1.3 * np.bincount(data.test_y).max()
 
 
 # --- training ---------------------------------------------------------------------------------------------------

@@ -74,9 +74,9 @@ class Reference:
         large = sum(p.numel() for p in self.module.parameters()) > LARGE
         self.dtype = torch.float64 if precise and not large else torch.float32
         default = torch.get_default_dtype()
-        with guest.kept(self.module), _torch.inference():
-            guest.Snapshot(self.module.eval()).to(self.dtype)
-            self.rest, self.resets = guest.Snapshot(self.module), guest.resets(self.module)
+        with guest.kept(self.module) as before, _torch.inference():
+            guest.Snapshot(self.module.eval(), before).to(self.dtype)
+            self.rest, self.resets = guest.Snapshot(self.module, before), guest.resets(self.module)
             torch.set_default_dtype(self.dtype)
             try:
                 yield

@@ -159,7 +159,7 @@ def test_headers_and_edges_are_complete(name: str) -> None:
     assert graph.output.readout == (entry.readout if neurons else "sum")
     roles, shown = graph.values["output"].shape.roles, graph.values["input"].shape.roles
     assert roles == ("K",) if entry.weights.correct else len(roles) == 3  # an image
-    assert shown == ("C", "Y", "X") if len(entry.input.shape) == 3 else len(shown) == 1
+    assert shown == ("C", "Y", "X") if len(entry.input.shape) == 3 else len(shown) == len(entry.input.shape)
     assert not levels.verify(graph, "source")
     for node in passes.simplify(graph):
         assert node.origin, node.name

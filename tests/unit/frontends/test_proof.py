@@ -364,6 +364,22 @@ def test_a_reset_that_changes_parameters_is_not_used() -> None:
     assert torch.equal(module[1].weight, weight)
 
 
+def test_a_snapshot_shares_what_an_earlier_one_holds() -> None:
+    """Of buffers that are the same; what has changed since is copied, and both put back what they saw."""
+    module = nn.BatchNorm1d(3)
+    first = guest.Snapshot(module)
+    module.running_mean.add_(1.0)
+    second = guest.Snapshot(module, first)
+    copies = [
+        [s.tensors[id(t)].copy for t in (module.running_mean, module.running_var)] for s in (first, second)
+    ]
+    assert copies[0][0] is not copies[1][0] and copies[0][1] is copies[1][1]
+    module.running_mean.add_(5.0)
+    for snapshot, mean in ((second, 1.0), (first, 0.0)):
+        snapshot.restore()
+        assert torch.equal(module.running_mean, torch.full((3,), mean))
+
+
 # --- inputs, and files ---------------------------------------------------------------------------------------------
 
 

@@ -161,6 +161,23 @@ def test_a_node_without_integer_form_is_named_and_its_readers_are_not_blamed() -
     assert all(p.fixes for p in caught.value.problems)
 
 
+def test_the_reciprocal_of_a_large_sum_keeps_its_digits() -> None:
+    """A unit of the sum is worth thousands of times what its reciprocal is."""
+    value = Value(Shape(("C",), (1,)))
+    builder = Builder(Header(level="spiking", timesteps=1))
+    builder.add(Input(name="x", scale=1.0), replace(value, interval=Interval(0, 255, True)))
+    builder.add(Synapse(name="a", inputs=("x",), weight=np.full((1, 1), 10.0)), value)
+    builder.add(
+        Micro(name="r", inputs=("a",), op="reciprocal", params={"floor": 0.01}, timing="instant"), value
+    )
+    builder.add(Output(name="y", inputs=("r",)), value)
+    x = np.arange(100, 256)[:, None]
+    spiking = builder.build()
+    integer = quantize(spiking, calibrate.measure(spiking, x))
+    found = interp.run(integer, x, ["r"]).values["r"][0, :, 0] * integer.values["r"].fixed.scale
+    np.testing.assert_allclose(found, 1 / (10.0 * x[:, 0]), rtol=0.02)
+
+
 def two_layers(first: np.ndarray, second: np.ndarray, bias: np.ndarray | None, neuron: bool) -> Graph:
     """Weights behind weights with nothing between, then a LIF or the read-out: wide sums meet full weights."""
     value = Value(Shape(("C",), (4,)), contract="instant")

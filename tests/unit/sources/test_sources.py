@@ -7,7 +7,7 @@ import pytest
 
 from neurodeploy import sources
 from neurodeploy.config import BuildConfig
-from neurodeploy.ir.graph import Builder
+from neurodeploy.ir.graph import Builder, Header
 from neurodeploy.ir.nodes import Input, Output, Synapse
 from neurodeploy.sources import Source, resolve
 from tests.networks import mini_vit, value
@@ -34,6 +34,16 @@ def test_options_of_a_model_belong_to_its_own_preset(asked: dict[str, Any], expe
 def test_options_of_a_model_belong_to_its_own_method() -> None:
     source = Source(resolve.resolve("cifar10-vit"), mini_vit())
     assert sources.completed(BuildConfig(model="cifar10-vit", method="pmsm"), source).convert == {}
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, 1), (3, 3)])
+def test_a_context_of_one_token_is_one_tick(asked: int | None, expected: int) -> None:
+    builder = Builder(Header(timesteps=1))
+    builder.add(Input(name="x", per_tick=True), value("C", 4))
+    builder.add(Output(name="out", inputs=("x",)), value("C", 4))
+    config = BuildConfig(model="matmulfree-370m", timesteps=asked)
+    source = Source(resolve.resolve("matmulfree-370m"), builder.build())
+    assert sources.completed(config, source).timesteps == expected
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_load_gives_the_trained_network_in_eval_mode(name: str) -> None:
     if entry.weights.correct:
         assert answer == (2, outputs(entry))
     else:  # images
-        assert answer[:2] == (2, 1) and answer[2] == answer[3]
+        assert answer[:2] == (2, entry.model.arguments["channels"]) and answer[2] == answer[3]
 
 
 @pytest.mark.parametrize("name", NAMES)
