@@ -218,7 +218,7 @@ def kept(module: torch.nn.Module) -> Iterator[Snapshot]:
 def resets(module: torch.nn.Module) -> list[Callable[[], Any]]:
     """What brings the parts of a module to rest: their ``reset()``, and ``reset_mem()`` of snnTorch.
 
-    What takes arguments is another function of that name. None where they change parameters: that is no state.
+    What takes arguments is another function of that name. None where parameters of theirs change: no state does.
     """
     named = ((part, getattr(part, name, None)) for part in module.modules() for name in _RESETS)
     own = [(part, function) for part, function in named if callable(function) and not _arguments(function)]

