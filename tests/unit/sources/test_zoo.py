@@ -28,7 +28,8 @@ NAMES = trained()
 PUBLISHED = {
     "a2os2a-10-512": 36.01, "care-s0": 7.3, "qkformer-10-768": 64.96, "sdt1-8-512": 29.68, "sdt2-55m": 55.4,
     "spikformer-8-512": 29.68, "spikformer-8-768": 66.34, "spikingformer-8-512": 29.68,
-    "matmulfree-370m": 373.9, "spikingresformer-l": 60.38, "vit-b-16": 86.57, "vit-l-16": 304.33, "vit-s-16": 22.05,
+    "matmulfree-370m": 373.9, "rwkv-169m": 169.34, "spikegpt-216m": 216, "spikingresformer-l": 60.38,
+    "vit-b-16": 86.57, "vit-l-16": 304.33, "vit-s-16": 22.05,
 }  # fmt: skip
 #: sizes whose papers name no number of parameters that counts what these do: binary weights, tables
 UNNAMED = {"bhvit-small", "quweit-t"}
