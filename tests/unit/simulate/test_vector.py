@@ -192,7 +192,9 @@ def test_processors_with_fewer_features(features: str) -> None:
     code = (
         "from tests.unit.simulate.test_vector import *\n"
         "assert not vector.chosen()['dot_of_4'] and vector.chosen()['positions'] == 'positions_table'\n"
-        "assert_same(network())"
+        "assert_same(network())\n"
+        "from tests.unit.simulate import test_convolutions\n"
+        "test_convolutions.assert_same(test_convolutions.network())"
     )
     restricted = {"NUMBA_CPU_NAME": "x86-64", "NUMBA_CPU_FEATURES": features}
     subprocess.run([sys.executable, "-c", code], env=os.environ | restricted, check=True)
